@@ -1,0 +1,190 @@
+//! A client's half of a WebSocket connection, from bytes to events.
+//!
+//! Owns the order of things: payload before head, whole frames in place, everything else through `partial`. The rules
+//! of a head are in `client_head`, those of messages in `assembly`, of control frames in `control`.
+
+use std::borrow::Cow;
+
+use super::client_head::{ClientHead, Pending};
+use super::control::parse_close;
+use super::event::{Event, Input, MessageKind, Payload};
+use super::frame::OpCode;
+use super::mask::unmask;
+use super::partial::Partial;
+use super::protocol_error::ProtocolError;
+
+/// What a peer may send.
+///
+/// ```
+/// let limits = dormouse::wire::SessionLimits::default();
+/// assert_eq!((limits.message_bytes_max, limits.frames_per_message_max), (32 << 20, 131_072));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionLimits {
+    /// A message, its fragments joined, in bytes: 32 MiB, as the reference has it. Above: 1009, at the head of the
+    /// frame that would exceed it.
+    pub message_bytes_max: usize,
+    /// Frames in one message, empty ones included: 131,072, so that 32 MiB in fragments of 256 bytes pass. Above: 1008.
+    pub frames_per_message_max: u32,
+}
+
+impl Default for SessionLimits {
+    fn default() -> Self {
+        Self { message_bytes_max: 32 << 20, frames_per_message_max: 128 << 10 }
+    }
+}
+
+/// The receiving state of one connection. 16 bytes while no message is incomplete.
+///
+/// ```text
+///                 data frame, final, whole: Message in place
+///                 +-----+
+///                 v     |   data frame, not final, or not all here          the rest of it: Message assembled
+///   new() -----> Idle --+------------------------------------> Partial -----------------------------> Idle
+///                 |     ^   less than a head                    |   ^
+///                 |     |                                       +---+ more of it; control frames in between
+///                 |     +-- Ping, Pong
+///                 |
+///                 +-- Close, or from anywhere an error --------> Closed: whatever comes is taken and ignored
+/// ```
+///
+/// ```
+/// use dormouse::wire::{Event, Input, MessageKind, Session, SessionLimits};
+///
+/// let mut received = *b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"; // RFC 6455 5.7: a masked "Hello"
+/// let mut session = Session::new();
+/// let mut input = Input::new(&mut received);
+/// while let Some(event) = session.poll(&mut input, &SessionLimits::default())? {
+///     let Event::Message { kind, payload } = event else { panic!("not a message") };
+///     assert_eq!((kind, &payload[..]), (MessageKind::Text, &b"Hello"[..]));
+/// }
+/// assert_eq!(input.remaining(), 0);
+/// # Ok::<(), dormouse::wire::ProtocolError>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct Session {
+    partial: Option<Box<Partial>>,
+    closed: bool,
+}
+
+impl Session {
+    /// The state after the opening handshake.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The next event in `input`, or `None` when all of it is taken. What is incomplete is kept, so that the next input
+    /// goes on where this one ends. To stop in between is allowed: what remains in `input` is untouched.
+    ///
+    /// # Errors
+    ///
+    /// The peer broke the protocol; it is reported with the first byte that proves it, and once. As after
+    /// [`Event::Close`], further input is taken and ignored.
+    #[inline]
+    pub fn poll<'a>(
+        &mut self,
+        input: &mut Input<'a>,
+        limits: &SessionLimits,
+    ) -> Result<Option<Event<'a>>, ProtocolError> {
+        if self.closed {
+            input.take(usize::MAX);
+            return Ok(None);
+        }
+        let polled = self.next_event(input, limits);
+        if let Err(_) | Ok(Some(Event::Close { .. })) = polled {
+            // RFC 6455 5.5.1 and 7.1.7: after a Close, or a failure, no further data is processed
+            self.closed = true;
+            self.partial = None;
+            input.take(usize::MAX);
+        } else if self.partial.as_ref().is_some_and(|partial| partial.is_empty()) {
+            self.partial = None;
+        }
+        polled
+    }
+
+    fn next_event<'a>(
+        &mut self,
+        input: &mut Input<'a>,
+        limits: &SessionLimits,
+    ) -> Result<Option<Event<'a>>, ProtocolError> {
+        loop {
+            if let Some(partial) = &mut self.partial
+                && partial.is_within_payload()
+            {
+                let event = partial.take_payload(input, limits)?;
+                if event.is_some() || partial.is_within_payload() {
+                    return Ok(event);
+                }
+            }
+            let Some(head) = self.next_head(input, limits)? else { return Ok(None) };
+            if let Some(event) = whole_frame(&head, input)? {
+                return Ok(Some(event));
+            }
+            self.partial.get_or_insert_default().begin(head);
+        }
+    }
+
+    /// The next frame head, if all of it is here; otherwise what is here is kept.
+    fn next_head(
+        &mut self,
+        input: &mut Input<'_>,
+        limits: &SessionLimits,
+    ) -> Result<Option<ClientHead>, ProtocolError> {
+        let pending = match &mut self.partial {
+            Some(partial) if partial.has_head() => return partial.complete_head(input, limits),
+            Some(partial) => partial.pending(),
+            None => Pending::Nothing,
+        };
+        match ClientHead::read(input.peek(), pending, limits)? {
+            Some((head, length)) => {
+                input.take(length);
+                Ok(Some(head))
+            }
+            None => {
+                if input.remaining() > 0 {
+                    self.partial.get_or_insert_default().keep_head(input.take(usize::MAX));
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    /// The bytes of memory held for what is incomplete: what a budget over many sessions has to count.
+    pub fn reassembly_bytes(&self) -> usize {
+        self.partial.as_ref().map_or(0, |partial| partial.held_bytes())
+    }
+
+    /// Whether a Close or an error has ended this session.
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+}
+
+/// The event of a frame that stands alone and is all here; `None`, and nothing taken, if it is a fragment or incomplete.
+#[inline]
+fn whole_frame<'a>(head: &ClientHead, input: &mut Input<'a>) -> Result<Option<Event<'a>>, ProtocolError> {
+    let is_fragment = !head.fin || head.opcode == OpCode::Continuation;
+    if is_fragment || head.payload_len > input.remaining() {
+        return Ok(None);
+    }
+    let payload = input.take(head.payload_len);
+    unmask(payload, head.key, 0);
+    Ok(Some(match head.opcode {
+        OpCode::Text => {
+            // RFC 6455 8.1: text that is not UTF-8 fails the connection
+            if simdutf8::basic::from_utf8(payload).is_err() {
+                return Err(ProtocolError::TextNotUtf8);
+            }
+            Event::Message { kind: MessageKind::Text, payload: Payload::InPlace(payload) }
+        }
+        OpCode::Binary | OpCode::Continuation => {
+            Event::Message { kind: MessageKind::Binary, payload: Payload::InPlace(payload) }
+        }
+        OpCode::Ping => Event::Ping(Payload::InPlace(payload)),
+        OpCode::Pong => Event::Pong(Payload::InPlace(payload)),
+        OpCode::Close => {
+            let (code, reason) = parse_close(payload)?;
+            Event::Close { code, reason: Cow::Borrowed(reason) }
+        }
+    }))
+}
