@@ -11,8 +11,22 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 mod cores;
+mod error;
+mod file;
+mod kind;
+mod literal;
+mod load;
+mod print;
+mod suggest;
+mod table;
+#[cfg(test)]
+mod tests;
+mod text;
 
 pub use cores::{Cores, CoresUnavailable};
+pub use error::{ConfigError, ConfigErrors, Problem, Source};
+pub use load::{CONFIG_VARIABLE, Layers, Loaded, Setting, load};
+pub use print::{default_toml, key_lines};
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
