@@ -136,15 +136,12 @@ impl Kind {
 
     fn time_allowed(&self, range: &RangeInclusive<Duration>, or_off: &str) -> String {
         let (least, most) = (time_text(*range.start()), time_text(*range.end()));
-        format!(
-            "a time from {least} to {most}, e.g. \"{}\" (a bare number is seconds){or_off}",
-            self.example()
-        )
+        format!("a time from {least} to {most}, e.g. {} (a bare number is seconds){or_off}", self.example())
     }
 
-    /// The default, without its quotes.
+    /// The default.
     fn example(&self) -> String {
-        self.show(&mut Config::default()).trim_matches('"').to_owned()
+        self.show(&mut Config::default())
     }
 }
 

@@ -89,13 +89,13 @@ pub(super) static KEYS: &[Key] = &[
         name: "buffers.receive_count",
         kind: PowerOfTwo(16..=32_768, |config| &mut config.buffers.receive_count),
         what: "Receive buffers of one ring",
-        why: "1 MiB a ring; from 1,024 on a burst of all sockets no longer ran out of buffers (DESIGN.md, 4)",
+        why: "1 MiB a ring; each goes back once parsed, so this covers a burst of 2,048 messages (tuning.md)",
     },
     Key {
         name: "buffers.send_batch",
         kind: Count(1..=4_096, |config| &mut config.buffers.send_batch),
         what: "Sends handed to the kernel in one submission",
-        why: "the cost of the system call is spread thin from 64 on, and latency grows beyond",
+        why: "64 to 128 measured cheapest; the system call's cost is spread thin by then (tuning.md)",
     },
     Key {
         name: "buffers.submission_entries",
@@ -277,7 +277,7 @@ pub(super) static KEYS: &[Key] = &[
         name: "pacing.wait",
         kind: Time(Duration::ZERO..=Duration::from_millis(10), |config| &mut config.pacing.wait),
         what: "How long a shard waits, after a turn that found work, before it looks again",
-        why: "lowest latency; \"500us\" gathers 150 messages a turn instead of 2 under load (DESIGN.md, 8)",
+        why: "lowest latency; \"500us\" gathers 150 messages a turn instead of 2 under load (tuning.md)",
     },
     Key {
         name: "metrics.listen",
