@@ -88,7 +88,7 @@ impl Kind {
             Self::Count(range, _) => format!("a whole number from {} to {}", range.start(), range.end()),
             Self::PowerOfTwo(range, _) => format!("a power of two from {} to {}", range.start(), range.end()),
             Self::Size(range, _) => format!(
-                "a size from {} to {}, e.g. \"{}\"",
+                "a size from {} to {}, e.g. {}",
                 size_text(*range.start(), " "),
                 size_text(*range.end(), " "),
                 self.example()
