@@ -89,3 +89,6 @@ impl BodyDecoder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

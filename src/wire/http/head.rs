@@ -164,3 +164,6 @@ pub fn parse_head(
     let ordinary = ordinary::parse(head, &line, limits, fields)?;
     Ok(line.with(HeadKind::Ordinary(ordinary)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -164,3 +164,51 @@ impl fmt::Display for RequestError {
 }
 
 impl std::error::Error for RequestError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [RequestError; 28] = {
+        use RequestError::*;
+        [
+            RequestLine,
+            MethodTooLong,
+            TargetTooLong,
+            TargetForm,
+            HttpVersion,
+            BareCarriageReturn,
+            BareLineFeed,
+            ControlCharacter,
+            FieldName,
+            FoldedLine,
+            HeadTooLarge,
+            TooManyHeaders,
+            Host,
+            ContentLength,
+            LengthConflict,
+            TransferCodingUnknown,
+            TransferCodingList,
+            UpgradeWithBody,
+            UpgradeMethod,
+            ConnectionWithoutUpgrade,
+            WebSocketVersion,
+            WebSocketKey,
+            BodyTooLarge,
+            ChunkSize,
+            ChunkEnd,
+            ChunkExtensionsTooLarge,
+            Trailer,
+            TrailerTooLarge,
+        ]
+    };
+
+    #[test]
+    fn every_mistake_names_its_clause_and_has_a_status_with_a_name() {
+        for error in ALL {
+            assert!(error.to_string().starts_with("RFC "), "{error:?}");
+            assert!((400..=599).contains(&error.status()), "{error:?}");
+            assert_ne!(super::super::reason_phrase(error.status()), "", "{error:?}");
+        }
+    }
+}

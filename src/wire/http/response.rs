@@ -214,3 +214,83 @@ pub fn reason_phrase(status: u16) -> &'static str {
         _ => "",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn response(status: u16, headers: &[(&str, &str)], length: Option<u64>, keep_alive: bool) -> String {
+        let mut out = Vec::new();
+        encode_response_head(&mut out, status, headers.iter().copied(), length, keep_alive);
+        String::from_utf8(out).unwrap()
+    }
+
+    // RFC 9112 6.1 and 6.3: one opinion on where the message ends
+    #[test]
+    fn the_application_does_not_frame_the_message() {
+        let headers =
+            [("content-LENGTH", "7"), ("Transfer-Encoding", "chunked"), ("Connection", "x"), ("A", "b")];
+        assert_eq!(
+            response(200, &headers, Some(0), true),
+            "HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 0\r\n\r\n"
+        );
+        let mut out = Vec::new();
+        let ours = [("Upgrade", "x"), ("SEC-websocket-accept", "x"), ("Sec-WebSocket-Protocol", "chat")];
+        encode_switching_protocols(&mut out, &[b'='; 28], ours.into_iter().chain(headers));
+        let out = String::from_utf8(out).unwrap();
+        assert!(
+            out.ends_with("============================\r\nSec-WebSocket-Protocol: chat\r\nA: b\r\n\r\n"),
+            "{out}"
+        );
+    }
+
+    // SEMANTICS.md 8, "extra response headers": CR and LF refused
+    #[test]
+    fn a_field_that_would_split_the_response_is_not_written() {
+        let headers = [("A", "b\r\n\r\n"), ("C\r\nD", "e"), ("", "f"), ("G", "h")];
+        assert_eq!(response(302, &headers, None, true), "HTTP/1.1 302 Found\r\nG: h\r\n\r\n");
+    }
+
+    // RFC 9110 8.6
+    #[test]
+    fn a_status_without_a_body_has_no_content_length() {
+        for status in [100, 101, 103, 204, 304] {
+            assert!(!response(status, &[], Some(5), true).contains("Content-Length"), "{status}");
+        }
+        assert!(
+            response(404, &[], Some(u64::MAX), true).contains("Content-Length: 18446744073709551615\r\n")
+        );
+    }
+
+    // RFC 9110 7.8 and RFC 9112 9.6
+    #[test]
+    fn connection_says_what_else_the_head_says() {
+        assert!(response(200, &[], None, false).ends_with("\r\nConnection: close\r\n\r\n"));
+        let upgrade = [("Upgrade", "websocket")];
+        assert!(response(426, &upgrade, None, false).ends_with("\r\nConnection: close, upgrade\r\n\r\n"));
+        assert!(response(200, &upgrade, None, true).ends_with("\r\nConnection: upgrade\r\n\r\n"));
+    }
+
+    // RFC 9112 4: the space before the reason phrase stays, also when there is none
+    #[test]
+    fn a_status_nobody_has_named_is_written_all_the_same() {
+        assert_eq!(response(299, &[], None, true), "HTTP/1.1 299 \r\n\r\n");
+        for no_status in [0, 99, 600, 65_535] {
+            assert!(
+                response(no_status, &[], None, true).starts_with("HTTP/1.1 500 Internal Server Error\r\n")
+            );
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_a_whole_response_that_httparse_can_read() {
+        let mut out = Vec::new();
+        encode_refusal(&mut out, &RequestError::HeadTooLarge);
+        let mut headers = [httparse::EMPTY_HEADER; 8];
+        let mut parsed = httparse::Response::new(&mut headers);
+        let Ok(httparse::Status::Complete(head_len)) = parsed.parse(&out) else { panic!("not a response") };
+        assert_eq!((parsed.code, parsed.reason), (Some(431), Some("Request Header Fields Too Large")));
+        let length = parsed.headers.iter().find(|header| header.name == "Content-Length").unwrap();
+        assert_eq!(length.value, (out.len() - head_len).to_string().as_bytes());
+    }
+}

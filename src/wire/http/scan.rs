@@ -192,3 +192,6 @@ impl HeadScanner {
 fn not_a_request_line(byte: u8) -> RequestError {
     if byte == b'\n' { RequestError::BareLineFeed } else { RequestError::RequestLine }
 }
+
+#[cfg(test)]
+mod tests;

@@ -98,3 +98,39 @@ impl fmt::Display for ProtocolError {
 }
 
 impl std::error::Error for ProtocolError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [ProtocolError; 15] = {
+        use ProtocolError::*;
+        [
+            ReservedBits,
+            UnknownOpCode,
+            FragmentedControl,
+            StrayContinuation,
+            MissingContinuation,
+            Unmasked,
+            ControlTooLong,
+            ClosePayload,
+            LengthTopBit,
+            LengthNotMinimal,
+            CloseCode,
+            TextNotUtf8,
+            ReasonNotUtf8,
+            TooManyFrames,
+            MessageTooLarge,
+        ]
+    };
+
+    // RFC 6455 5.5.1: a reason of at most 123 bytes; 7.4: a code that may be sent
+    #[test]
+    fn every_mistake_names_its_clause_and_fits_into_a_close_frame() {
+        for error in ALL {
+            let text = error.to_string();
+            assert!(text.starts_with("RFC 6455 ") && text.len() <= close::REASON_BYTES_MAX, "{text}");
+            assert!(close::is_allowed_on_wire(error.close_code()), "{error:?}");
+        }
+    }
+}

@@ -188,3 +188,6 @@ fn whole_frame<'a>(head: &ClientHead, input: &mut Input<'a>) -> Result<Option<Ev
         }
     }))
 }
+
+#[cfg(test)]
+mod tests;
