@@ -233,7 +233,8 @@ pub struct Churn {
 
 /// "10s", "250ms", "2m"; a bare number is seconds.
 fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.find(|character: char| !character.is_ascii_digit() && character != '.').unwrap_or(text.len());
+    let digits =
+        text.find(|character: char| !character.is_ascii_digit() && character != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let unit_seconds = match unit {
         "" | "s" => 1.0,
@@ -247,7 +248,10 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 /// A rate.
 fn positive(text: &str) -> Result<f64, String> {
-    text.parse().ok().filter(|rate: &f64| *rate > 0.0 && rate.is_finite()).ok_or_else(|| "must be above 0".to_owned())
+    text.parse()
+        .ok()
+        .filter(|rate: &f64| *rate > 0.0 && rate.is_finite())
+        .ok_or_else(|| "must be above 0".to_owned())
 }
 
 #[cfg(test)]

@@ -77,16 +77,6 @@ impl fmt::Display for ClientError {
 }
 
 impl Client {
-    /// The handshake is done and no Close has come.
-    pub fn is_open(&self) -> bool {
-        self.stage == Stage::Frames
-    }
-
-    /// The server has sent its Close.
-    pub fn is_finished(&self) -> bool {
-        self.stage == Stage::Finished
-    }
-
     /// Takes `bytes` as they came from the socket, in any segmentation, and gives each event to `sink`. `connection`
     /// is the number under which `keys` made the request's key.
     pub fn handle_bytes(
@@ -186,7 +176,11 @@ fn begin(
 }
 
 /// A frame that continues a message.
-fn resume(frame: &frame::Frame<'_>, rest: &mut Rest, sink: &mut impl FnMut(Event<'_>)) -> Result<(), ClientError> {
+fn resume(
+    frame: &frame::Frame<'_>,
+    rest: &mut Rest,
+    sink: &mut impl FnMut(Event<'_>),
+) -> Result<(), ClientError> {
     let Some((kind, mut message)) = rest.message.take() else {
         return Err(ClientError::Frame(FrameError::StrayContinuation));
     };
@@ -228,7 +222,13 @@ mod tests {
         told(&mut Client::default(), &bytes, &mut whole).unwrap();
         assert_eq!(
             whole,
-            ["Opened", "Ping([112])", "Message(Text, [97, 98, 99])", "Message(Binary, [1, 2, 3])", "Closed(1000)"]
+            [
+                "Opened",
+                "Ping([112])",
+                "Message(Text, [97, 98, 99])",
+                "Message(Binary, [1, 2, 3])",
+                "Closed(1000)"
+            ]
         );
         for step in 1..bytes.len() {
             let mut client = Client::default();
@@ -237,7 +237,7 @@ mod tests {
                 told(&mut client, piece, &mut events).unwrap();
             }
             assert_eq!(events, whole, "pieces of {step}");
-            assert!(client.is_finished());
+            assert_eq!(client.stage, Stage::Finished);
         }
     }
 
@@ -247,7 +247,7 @@ mod tests {
         let mut events = Vec::new();
         told(&mut client, HEAD, &mut events).unwrap();
         told(&mut client, &[0x81, 1, b'a'], &mut events).unwrap();
-        assert!(client.is_open() && client.rest.is_none());
+        assert!(client.stage == Stage::Frames && client.rest.is_none());
         told(&mut client, &[0x81], &mut events).unwrap();
         assert!(client.rest.is_some());
         assert!(size_of::<Client>() <= 16);

@@ -94,7 +94,10 @@ impl Connect {
                 self.failures.count(&Ending::System(io::ErrorKind::TimedOut.into()));
             }
         }
-        self.failures.count_failed("not tried, because the server does not answer", u64::from(worker.slots() - self.started));
+        self.failures.count_failed(
+            "not tried, because the server does not answer",
+            u64::from(worker.slots() - self.started),
+        );
     }
 }
 

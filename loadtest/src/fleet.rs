@@ -175,7 +175,9 @@ impl Fleet {
                     missing -= 1;
                 }
                 Err(RecvTimeoutError::Timeout) => {
-                    bar.set_position(self.common.progress.iter().map(|one| one.load(Ordering::Relaxed)).sum());
+                    bar.set_position(
+                        self.common.progress.iter().map(|one| one.load(Ordering::Relaxed)).sum(),
+                    );
                 }
                 Err(RecvTimeoutError::Disconnected) => return Err(FleetError::ThreadDied),
             }

@@ -100,7 +100,11 @@ impl fmt::Display for HandshakeError {
 /// Judges what has arrived so far on `connection`.
 pub fn judge(bytes: &[u8], keys: Keys, connection: u64) -> Result<Answer, HandshakeError> {
     let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
-        return if bytes.len() > HEAD_BYTES_MAX { Err(HandshakeError::BadHead) } else { Ok(Answer::Incomplete) };
+        return if bytes.len() > HEAD_BYTES_MAX {
+            Err(HandshakeError::BadHead)
+        } else {
+            Ok(Answer::Incomplete)
+        };
     };
     let head = std::str::from_utf8(&bytes[..end]).map_err(|_| HandshakeError::BadHead)?;
     let mut lines = head.split("\r\n");
@@ -117,7 +121,9 @@ pub fn judge(bytes: &[u8], keys: Keys, connection: u64) -> Result<Answer, Handsh
         }
         match name.to_ascii_lowercase().as_str() {
             "upgrade" => upgrade = value.eq_ignore_ascii_case("websocket"),
-            "connection" => connected |= value.split(',').any(|token| token.trim().eq_ignore_ascii_case("upgrade")),
+            "connection" => {
+                connected |= value.split(',').any(|token| token.trim().eq_ignore_ascii_case("upgrade"))
+            }
             "sec-websocket-accept" => accepted = value == keys.accept(connection),
             "sec-websocket-extensions" => return Err(HandshakeError::UnwantedExtension),
             _ => {}
@@ -151,7 +157,11 @@ mod tests {
     #[test]
     fn the_example_of_the_specification() {
         assert_eq!(judge_sample(GOOD), Ok(Answer::Accepted(GOOD.len())));
-        assert_eq!(judge_sample(&format!("{GOOD}\u{1}")), Ok(Answer::Accepted(GOOD.len())), "frames may follow");
+        assert_eq!(
+            judge_sample(&format!("{GOOD}\u{1}")),
+            Ok(Answer::Accepted(GOOD.len())),
+            "frames may follow"
+        );
     }
 
     #[test]

@@ -70,7 +70,10 @@ mod tests {
         (1..=1_000).for_each(|value| latencies.record(value));
         let mut sum = Latencies::new();
         sum.add(&latencies);
-        assert_eq!(sum.percentiles(), Some(Percentiles { p50: 500, p90: 900, p99: 990, p999: 999, max: 1_000 }));
+        assert_eq!(
+            sum.percentiles(),
+            Some(Percentiles { p50: 500, p90: 900, p99: 990, p999: 999, max: 1_000 })
+        );
         sum.record(u64::MAX);
         assert!(sum.percentiles().unwrap().max >= LONGEST_NS);
     }

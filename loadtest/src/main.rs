@@ -60,7 +60,9 @@ fn main() -> ExitCode {
             if report.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         // Exits with 2, as for everything else that is wrong on the command line.
-        Err(RunError::Usage(error)) => Cli::command().error(clap::error::ErrorKind::ValueValidation, error).exit(),
+        Err(RunError::Usage(error)) => {
+            Cli::command().error(clap::error::ErrorKind::ValueValidation, error).exit()
+        }
         Err(error) => {
             eprintln!("loadtest: {error}");
             ExitCode::FAILURE

@@ -11,6 +11,7 @@
 //! A binary message is exactly that. A text message writes the 30 bytes in base64 (40 characters, no padding) and its
 //! filler is ASCII, so it is valid UTF-8.
 
+use crate::frame::Opcode;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use clap::ValueEnum;
@@ -38,6 +39,15 @@ impl Kind {
         match self {
             Self::Text => HEADER_CHARACTERS,
             Self::Binary => HEADER_BYTES,
+        }
+    }
+}
+
+impl From<Kind> for Opcode {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Text => Self::Text,
+            Kind::Binary => Self::Binary,
         }
     }
 }

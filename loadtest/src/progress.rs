@@ -36,7 +36,9 @@ impl Progress {
         };
         let bar = ProgressBar::with_draw_target((length > 0).then_some(length), target);
         // The templates are constants, so the fallback to the plain style is never taken.
-        bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.set_style(
+            ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
+        );
         bar.set_prefix(label.to_owned());
         if self.visible {
             bar.enable_steady_tick(Duration::from_millis(100));

@@ -30,6 +30,9 @@ pub struct Report {
     /// The rate of an open loop, rounds per second.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<f64>,
+    /// Time the sockets were held still, idle mode.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hold_seconds: Option<f64>,
     /// Whether all is well: the exit status.
     pub passed: bool,
     /// How the measured phase ended.
@@ -103,7 +106,7 @@ pub struct Server {
     pub cpu_ns_per_handshake: Option<f64>,
     /// Resident memory before the first connection.
     pub resident_before_bytes: u64,
-    /// Resident memory with all connections (idle: after the hold time).
+    /// Resident memory with all connections (idle: after the hold time; churn: when all are gone).
     pub resident_after_bytes: u64,
     /// Growth per connection.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -132,7 +135,10 @@ impl Report {
     /// The rows of the table: a name and what is to be said.
     fn rows(&self) -> Vec<(&'static str, String)> {
         let mut rows = vec![("mode", self.describe()), ("result", self.verdict())];
-        rows.push(("handshakes", rate(self.handshake.count, self.handshake.seconds, self.handshake.per_second)));
+        rows.push((
+            "handshakes",
+            rate(self.handshake.count, self.handshake.seconds, self.handshake.per_second),
+        ));
         rows.extend(self.handshake.latency_ns.map(|times| ("  latency", percentiles(times))));
         if !self.refused.is_empty() || self.expected_refused > 0 {
             rows.push(("refused", format!("{} (expected {})", counts(&self.refused), self.expected_refused)));
@@ -143,7 +149,10 @@ impl Report {
             rows.push(("  expected", format!("{} of {} messages", self.expected, self.messages)));
         }
         let Self { lost, doubled, reordered, corrupt, .. } = self;
-        rows.push(("  wrong", format!("lost {lost}  doubled {doubled}  reordered {reordered}  corrupt {corrupt}")));
+        rows.push((
+            "  wrong",
+            format!("lost {lost}  doubled {doubled}  reordered {reordered}  corrupt {corrupt}"),
+        ));
         rows.extend(self.latency_ns.map(|times| ("  latency", percentiles(times))));
         rows.extend(self.last_delivery_ns.map(|times| ("  to the last", percentiles(times))));
         if let Some(server) = &self.server {
@@ -161,6 +170,9 @@ impl Report {
         if let Some(burst) = self.burst {
             let _ = write!(line, ", bursts of {burst}");
         }
+        if let Some(seconds) = self.hold_seconds {
+            let _ = write!(line, ", held {seconds:.1} s");
+        }
         if let Some(rate) = self.rate {
             let _ = write!(line, ", {rate} per second");
         }
@@ -174,16 +186,21 @@ impl Report {
 
 impl Server {
     fn rows(&self) -> Vec<(&'static str, String)> {
-        let mut rows =
-            vec![("server CPU", format!("{} ({:.2} % of one processor)", time(self.cpu_ns as f64), self.cpu_percent))];
+        let mut rows = vec![(
+            "server CPU",
+            format!("{} ({:.2} % of one processor)", time(self.cpu_ns as f64), self.cpu_percent),
+        )];
         rows.extend(self.cpu_ns_per_delivery.map(|cost| ("  per delivery", time(cost))));
         rows.extend(self.cpu_ns_per_handshake.map(|cost| ("  per handshake", time(cost))));
         let (before, after) = (self.resident_before_bytes >> 10, self.resident_after_bytes >> 10);
-        rows.push(("server memory", format!("{before} KiB before, {after} KiB with all connections")));
+        rows.push(("server memory", format!("{before} KiB before, {after} KiB after")));
         if let (Some(resident), Some(anonymous)) =
             (self.resident_bytes_per_connection, self.anonymous_bytes_per_connection)
         {
-            rows.push(("  per connection", format!("{resident:.0} bytes resident, {anonymous:.0} anonymous")));
+            rows.push((
+                "  per connection",
+                format!("{resident:.0} bytes resident, {anonymous:.0} anonymous"),
+            ));
         }
         rows
     }
@@ -235,6 +252,7 @@ mod tests {
             size_bytes: 64,
             kind: Kind::Text,
             burst: None,
+            hold_seconds: None,
             rate: None,
             passed: false,
             outcome: Outcome::Finished,
@@ -252,7 +270,13 @@ mod tests {
             corrupt: 0,
             seconds: 0.5,
             deliveries_per_second: 4.0,
-            latency_ns: Some(Percentiles { p50: 1_500, p90: 25_000, p99: 1, p999: 12_000_000, max: 20_000_000_000 }),
+            latency_ns: Some(Percentiles {
+                p50: 1_500,
+                p90: 25_000,
+                p99: 1,
+                p999: 12_000_000,
+                max: 20_000_000_000,
+            }),
             last_delivery_ns: None,
             server: None,
         }

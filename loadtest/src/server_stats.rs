@@ -27,7 +27,9 @@ impl CpuTime {
 
     /// Nanoseconds spent since `earlier`. What a thread spent that has ended in between is not known.
     pub fn since(&self, earlier: &Self) -> u64 {
-        let spent = |(thread, now): (&String, &u64)| now.saturating_sub(*earlier.threads_ns.get(thread).unwrap_or(&0));
+        let spent = |(thread, now): (&String, &u64)| {
+            now.saturating_sub(*earlier.threads_ns.get(thread).unwrap_or(&0))
+        };
         self.threads_ns.iter().map(spent).sum()
     }
 }
@@ -65,7 +67,9 @@ mod tests {
         let process = std::process::id();
         let before = CpuTime::read(process).unwrap();
         assert!(Memory::read(process).unwrap().resident_bytes > 0);
-        assert!(CpuTime::read(process).unwrap().since(&CpuTime::default()) >= before.since(&CpuTime::default()));
+        assert!(
+            CpuTime::read(process).unwrap().since(&CpuTime::default()) >= before.since(&CpuTime::default())
+        );
     }
 
     #[test]

@@ -113,6 +113,7 @@ impl Session {
             size_bytes: message.size,
             kind,
             burst: None,
+            hold_seconds: None,
             rate: None,
             passed: false,
             outcome: Outcome::Finished,
@@ -145,12 +146,16 @@ impl Session {
         let start_ns = self.fleet.clock().now_ns();
         let cpu = self.read_cpu()?;
         let sockets = u64::from(self.common.sockets);
-        let parts =
-            self.fleet.on_each("connecting", sockets, vec![(); self.fleet.threads()], move |worker, ()| {
+        let parts = self.fleet.on_each(
+            "connecting",
+            sockets,
+            vec![(); self.fleet.threads()],
+            move |worker, ()| {
                 let mut script = Connect::new(worker, rooms, rate, wait_ns);
                 worker.run(&mut script)?;
                 Ok(script.into_connected(worker))
-            })?;
+            },
+        )?;
         let seconds = seconds(self.fleet.clock().now_ns() - start_ns);
         let opened: u64 = parts.iter().map(|part| u64::from(part.opened)).sum();
         let mut latencies = Latencies::new();
@@ -163,7 +168,7 @@ impl Session {
         if let Some(server) = &mut self.report.server {
             server.cpu_ns_per_handshake = per(spent_ns, opened);
         }
-        self.note_memory()?;
+        self.note_memory(opened)?;
         Ok(interleave(&parts, self.common.sockets))
     }
 
@@ -173,12 +178,16 @@ impl Session {
         self.report.handshake = Handshake { count, seconds, per_second, latency_ns: latencies.percentiles() };
     }
 
-    /// Enters the server's memory with all connections into the report; the last call counts.
-    pub fn note_memory(&mut self) -> Result<(), RunError> {
+    /// Enters the server's memory, now that it holds `connections`, into the report; the last call counts.
+    pub fn note_memory(&mut self, connections: u64) -> Result<(), RunError> {
         let after = self.common.server_pid.map(read_memory).transpose()?;
-        let connections = self.report.handshake.count as f64;
-        if let (Some(server), Some(before), Some(after)) = (&mut self.report.server, self.memory_before, after) {
-            let each = |after: u64, before: u64| (connections > 0.0).then(|| (after as f64 - before as f64) / connections);
+        let connections = connections as f64;
+        if let (Some(server), Some(before), Some(after)) =
+            (&mut self.report.server, self.memory_before, after)
+        {
+            let each = |after: u64, before: u64| {
+                (connections > 0.0).then(|| (after as f64 - before as f64) / connections)
+            };
             server.resident_before_bytes = before.resident_bytes;
             server.resident_after_bytes = after.resident_bytes;
             server.resident_bytes_per_connection = each(after.resident_bytes, before.resident_bytes);
@@ -189,7 +198,8 @@ impl Session {
 
     /// The server's processor time so far.
     pub fn read_cpu(&self) -> Result<Option<CpuTime>, RunError> {
-        let read = |process| CpuTime::read(process).map_err(|error| UsageError::NoSuchProcess(process, error));
+        let read =
+            |process| CpuTime::read(process).map_err(|error| UsageError::NoSuchProcess(process, error));
         Ok(self.common.server_pid.map(read).transpose()?)
     }
 
@@ -224,6 +234,11 @@ impl Session {
         report.latency_ns = seen.latencies.percentiles();
         report.last_delivery_ns = seen.spans.percentiles();
         self.failures.add(&seen.failures);
+    }
+
+    /// Counts connections that ended where nothing else is seen.
+    pub fn note_failures(&mut self, failures: &Failures) {
+        self.failures.add(failures);
     }
 
     /// `--wait`

@@ -23,7 +23,11 @@ impl Settle {
     /// What to do at `now_ns`, when the last delivery came at `last_arrival_ns`.
     pub fn poll(self, last_arrival_ns: u64, now_ns: u64) -> Next {
         let quiet_ns = last_arrival_ns.max(self.start_ns) + QUIET_NS;
-        if now_ns >= quiet_ns || now_ns >= self.start_ns + SETTLE_MAX_NS { Next::Done } else { Next::WaitUntil(quiet_ns) }
+        if now_ns >= quiet_ns || now_ns >= self.start_ns + SETTLE_MAX_NS {
+            Next::Done
+        } else {
+            Next::WaitUntil(quiet_ns)
+        }
     }
 }
 

@@ -32,7 +32,9 @@ impl fmt::Display for TargetError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Scheme => formatter.write_str("the URL must begin with ws:// (TLS is not spoken here)"),
-            Self::Host(host) => write!(formatter, "{host:?} is not a host with an address, or its port is no number"),
+            Self::Host(host) => {
+                write!(formatter, "{host:?} is not a host with an address, or its port is no number")
+            }
             Self::Path => formatter.write_str("the path must be visible ASCII without '#'"),
         }
     }
@@ -58,7 +60,8 @@ impl Target {
 
 /// The first address of `host`, an IPv4 one if there is one: the source addresses are.
 fn resolve(host: &str) -> Option<SocketAddr> {
-    let has_port = host.rsplit_once(':').is_some_and(|(name, _)| !name.starts_with('[') || name.ends_with(']'));
+    let has_port =
+        host.rsplit_once(':').is_some_and(|(name, _)| !name.starts_with('[') || name.ends_with(']'));
     let addresses = if has_port {
         host.to_socket_addrs().ok()?
     } else {
@@ -94,7 +97,10 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         assert_eq!(Target::parse("wss://127.0.0.1/", 1), Err(TargetError::Scheme));
-        assert_eq!(Target::parse("ws://127.0.0.1:port/", 1), Err(TargetError::Host("127.0.0.1:port".to_owned())));
+        assert_eq!(
+            Target::parse("ws://127.0.0.1:port/", 1),
+            Err(TargetError::Host("127.0.0.1:port".to_owned()))
+        );
         assert_eq!(Target::parse("ws://127.0.0.1/a b", 1), Err(TargetError::Path));
     }
 }

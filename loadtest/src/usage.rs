@@ -50,7 +50,11 @@ impl fmt::Display for UsageError {
                 write!(formatter, "--senders {senders}: must divide the --burst of {burst}")
             }
             Self::TooManyMessages(messages) => {
-                write!(formatter, "--count: {messages} messages are too many, at most {} can be numbered", i32::MAX)
+                write!(
+                    formatter,
+                    "--count: {messages} messages are too many, at most {} can be numbered",
+                    i32::MAX
+                )
             }
             Self::NoSuchProcess(process, error) => {
                 write!(formatter, "--server-pid {process}: cannot be observed: {error}")

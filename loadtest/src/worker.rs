@@ -15,7 +15,6 @@ use crate::script::{Delivery, Ending, Next, Script};
 use crate::target::Target;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
-use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -213,7 +212,8 @@ impl Worker {
         loop {
             let now_ns = self.common.clock.now_ns();
             let Next::WaitUntil(due_ns) = script.poll(self, now_ns) else { return Ok(()) };
-            let count = self.epoll.wait(due_ns.saturating_sub(self.common.clock.now_ns()).min(WAIT_MAX_NS))?;
+            let count =
+                self.epoll.wait(due_ns.saturating_sub(self.common.clock.now_ns()).min(WAIT_MAX_NS))?;
             for position in 0..count {
                 let event = self.epoll.event(position);
                 if event.token == WAKEUP_TOKEN {

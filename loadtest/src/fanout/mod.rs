@@ -7,14 +7,14 @@ pub mod rounds;
 pub mod shared;
 
 use crate::failures::Failures;
-use crate::frame::{self, Opcode};
+use crate::frame;
 use crate::latency::Latencies;
 use crate::ledger::Ledger;
-use crate::payload::{Damage, Format, Kind, Stamp};
+use crate::payload::{Damage, Format, Stamp};
 use crate::schedule::Turn;
+use crate::script::{Delivery, Ending, Next, Script};
 use crate::seen::Seen;
 use crate::settle::Settle;
-use crate::script::{Delivery, Ending, Next, Script};
 use crate::worker::Worker;
 use rounds::Rounds;
 use shared::{Outcome, Pace, Shared};
@@ -47,7 +47,8 @@ pub struct Fanout {
 impl Fanout {
     /// The part of `worker`'s sockets.
     pub fn new(shared: Arc<Shared>, format: Format, worker: &Worker) -> Self {
-        let rooms: Vec<_> = (0..worker.slots()).map(|slot| shared.schedule.room(worker.socket(slot))).collect();
+        let rooms: Vec<_> =
+            (0..worker.slots()).map(|slot| shared.schedule.room(worker.socket(slot))).collect();
         let mut members = vec![0; shared.schedule.rooms() as usize];
         for room in rooms.iter().flatten() {
             members[*room as usize] += 1;
@@ -113,15 +114,11 @@ impl Fanout {
 
     /// All messages of a turn leave in one write.
     fn send_turn(&mut self, worker: &mut Worker, slot: u32, turn: Turn, intended_ns: u64) {
-        let opcode = match self.format.kind() {
-            Kind::Text => Opcode::Text,
-            Kind::Binary => Opcode::Binary,
-        };
         self.frames.clear();
         for offset in 0..self.shared.schedule.turn_length() {
             let stamp = Stamp { sender: turn.sender, sequence: turn.sequence + offset, intended_ns };
             self.format.write(stamp, &mut self.payload);
-            frame::encode(&mut self.frames, opcode, &self.payload, worker.mask());
+            frame::encode(&mut self.frames, self.format.kind().into(), &self.payload, worker.mask());
         }
         worker.send(slot, &self.frames);
     }

@@ -41,7 +41,8 @@ pub struct Complete {
 impl Rounds {
     /// `members[r]` is how many sockets of room `r` this thread has; a round is `round_length` messages.
     pub fn new(members: &[u32], round_length: u32) -> Self {
-        let rooms = members.iter().map(|members| Room { share: members * round_length, ..Room::default() }).collect();
+        let rooms =
+            members.iter().map(|members| Room { share: members * round_length, ..Room::default() }).collect();
         Self { rooms, round_length }
     }
 

@@ -113,7 +113,8 @@ impl Shared {
             limits.rounds = limits.rounds.min(in_time as u64);
         }
         let rooms = schedule.rooms();
-        let threads_of_room = (0..rooms).map(|room| members_by_thread(&schedule, room, threads).len() as u32).collect();
+        let threads_of_room =
+            (0..rooms).map(|room| members_by_thread(&schedule, room, threads).len() as u32).collect();
         let shared = Self {
             pace,
             limits,
@@ -270,8 +271,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits =
-        Limits { rounds: u64::MAX, duration_ns: u64::MAX, wait_ns: 10, timeout_ns: 1_000 };
+    const LIMITS: Limits = Limits { rounds: u64::MAX, duration_ns: u64::MAX, wait_ns: 10, timeout_ns: 1_000 };
 
     fn shared(sockets: usize, pace: Pace, limits: Limits) -> Shared {
         Shared::new(Schedule::new(&vec![Some(0); sockets], 1, 1), pace, limits, 0, 2)
@@ -284,7 +284,10 @@ mod tests {
         assert_eq!(shared.take_due(1), []);
         let part = |round, intended_ns| Complete { room: 0, round, intended_ns };
         assert_eq!(shared.complete(part(0, 5), 90), None);
-        assert_eq!(shared.complete(part(0, 5), 70), Some(Whole { span_ns: 85, next: Some(1), is_last: false }));
+        assert_eq!(
+            shared.complete(part(0, 5), 70),
+            Some(Whole { span_ns: 85, next: Some(1), is_last: false })
+        );
         shared.announce(0, 1, |thread| assert_eq!(thread, 1, "socket 1 sends next"));
         assert_eq!(shared.take_due(1), [(0, 1)]);
         assert_eq!(shared.complete(part(1, 80), 90), None);

@@ -12,9 +12,5 @@ use std::io;
 
 /// Turns the `-1` of a system call into the error it left behind.
 fn checked(returned: libc::c_int) -> io::Result<libc::c_int> {
-    if returned < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(returned)
-    }
+    if returned < 0 { Err(io::Error::last_os_error()) } else { Ok(returned) }
 }

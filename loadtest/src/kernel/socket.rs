@@ -56,7 +56,11 @@ fn bind_address_only(stream: &TcpStream, source: Ipv4Addr) -> io::Result<()> {
     let address = raw_v4(SocketAddrV4::new(source, 0));
     // SAFETY: `address` is a complete sockaddr_in that outlives the call; its size is what is passed.
     checked(unsafe {
-        libc::bind(stream.as_raw_fd(), (&raw const address).cast(), size_of::<libc::sockaddr_in>() as libc::socklen_t)
+        libc::bind(
+            stream.as_raw_fd(),
+            (&raw const address).cast(),
+            size_of::<libc::sockaddr_in>() as libc::socklen_t,
+        )
     })?;
     Ok(())
 }
@@ -64,8 +68,9 @@ fn bind_address_only(stream: &TcpStream, source: Ipv4Addr) -> io::Result<()> {
 /// `A` is `sockaddr_in` or `sockaddr_in6`.
 fn start<A>(stream: &TcpStream, address: &A) -> io::Result<()> {
     // SAFETY: `address` is a complete socket address that outlives the call; its size is what is passed.
-    let returned =
-        unsafe { libc::connect(stream.as_raw_fd(), (&raw const *address).cast(), size_of::<A>() as libc::socklen_t) };
+    let returned = unsafe {
+        libc::connect(stream.as_raw_fd(), (&raw const *address).cast(), size_of::<A>() as libc::socklen_t)
+    };
     match checked(returned) {
         Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
         _ => Ok(()),

@@ -56,7 +56,12 @@ impl Plan {
 
 /// Sends and checks what `plan` says among the connected sockets, and enters it into the report; with `cpu`, the
 /// server's processor time per delivery as well.
-pub fn run(session: &mut Session, room_of_socket: &[Option<u32>], plan: Plan, cpu: bool) -> Result<(), RunError> {
+pub fn run(
+    session: &mut Session,
+    room_of_socket: &[Option<u32>],
+    plan: Plan,
+    cpu: bool,
+) -> Result<(), RunError> {
     let schedule = Schedule::new(room_of_socket, plan.round, plan.senders);
     let members: u64 = (0..schedule.rooms()).map(|room| schedule.members(room).len() as u64).sum();
     let rooms = u64::from(schedule.rooms()).max(1);
@@ -65,11 +70,12 @@ pub fn run(session: &mut Session, room_of_socket: &[Option<u32>], plan: Plan, cp
     let start_ns = session.fleet.clock().now_ns();
     let shared = Arc::new(Shared::new(schedule, plan.pace(), limits, start_ns, session.fleet.threads()));
     // Rooms are about equal, so this is about right; a closed loop with a duration has no end to show.
-    let length = if plan.bounds.count.is_none() && plan.bounds.duration.is_some() && plan.bounds.rate.is_none() {
-        0
-    } else {
-        shared.limits.rounds * u64::from(plan.round) * members / rooms
-    };
+    let length =
+        if plan.bounds.count.is_none() && plan.bounds.duration.is_some() && plan.bounds.rate.is_none() {
+            0
+        } else {
+            shared.limits.rounds * u64::from(plan.round) * members / rooms
+        };
     let inputs = vec![(Arc::clone(&shared), session.format.clone()); session.fleet.threads()];
     let scripts = session.fleet.on_each("sending", length, inputs, |worker, (shared, format)| {
         let mut script = Fanout::new(shared, format, worker);
