@@ -18,8 +18,10 @@ Examples:
 Every delivery is checked: lost, doubled, reordered (within one sender) and corrupt ones are counted.
 Exit status: 0 all is well, 1 a delivery or a connection was not, 2 bad usage.";
 
-/// Load generator for WebSocket rooms. It expects of the server: /room and /room/<anything> send each message to every
-/// client of that path, the sender included, unchanged; /echo sends each message back.
+/// Load generator for WebSocket rooms.
+///
+/// It expects of the server: a message on /room, or on any path below it, goes unchanged to every client of
+/// that path, the sender included; a message on /echo comes back.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXAMPLES)]
 pub struct Cli {
@@ -33,8 +35,9 @@ pub struct Cli {
 pub enum Mode {
     /// One message at a time to everybody in a room; the sender changes every time, so every socket sends.
     ///
-    /// Closed loop: the next message of a room follows when the last one has reached everybody. With --rate it is an
-    /// open loop: messages are due at fixed times, and latency counts from then even if sending was late.
+    /// Closed loop: the next message of a room follows when the last one has reached everybody. With --rate
+    /// it is an open loop: messages are due at fixed times, and latency counts from then even if sending was
+    /// late.
     #[command(after_help = EXAMPLES)]
     Broadcast(Broadcast),
     /// Several messages back to back per round; the next round follows when all have reached everybody.
@@ -76,11 +79,12 @@ pub struct Common {
     /// New connections per second, all threads together
     #[arg(long, default_value_t = 20_000.0, value_parser = positive, value_name = "PER SECOND")]
     pub connect_rate: f64,
-    /// Generator threads, each with a descriptor table of its own [default: 1, from 15,001 sockets 2, and as many as
-    /// RLIMIT_NOFILE demands]
+    /// Generator threads, each with a descriptor table of its own [default: 1, from 15,001 sockets 2, and as
+    /// many as RLIMIT_NOFILE demands]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=256))]
     pub threads: Option<u32>,
-    /// Source addresses 127.0.0.1, 127.0.0.2, ... when the target is on loopback [default: one for each 14,000 sockets]
+    /// Source addresses 127.0.0.1, 127.0.0.2, ... when the target is on loopback [default: one for each
+    /// 14,000 sockets]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(crate::sources::SOURCES_MAX)))]
     pub sources: Option<u32>,
     /// Processors to pin the generator's threads to, in turn, separated by commas
@@ -113,7 +117,8 @@ pub struct Common {
 #[derive(Args, Clone, Copy, Debug)]
 pub struct Message {
     /// Bytes per message (at least 40 for text, 30 for binary)
-    #[arg(long, default_value_t = 64, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..=16_777_216))]
+    #[arg(long, default_value_t = 64, value_name = "BYTES")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=16_777_216))]
     pub size: u32,
     /// Binary messages instead of text
     #[arg(long)]

@@ -6,8 +6,9 @@
 //!    +--- refused, or anything wrong: an error, and the connection is given up
 //! ```
 //!
-//! Most reads of a load test contain whole frames, so nothing is kept between reads but the stage: the boxed rest
-//! exists only while a head, a frame or a fragmented message is incomplete. 32,768 idle clients take half a megabyte.
+//! Most reads of a load test contain whole frames, so nothing is kept between reads but the stage: the boxed
+//! rest exists only while a head, a frame or a fragmented message is incomplete. 32,768 idle clients take
+//! half a megabyte.
 
 use crate::frame::{self, FrameError, Opcode};
 use crate::handshake::{self, Answer, HandshakeError, Keys};
@@ -77,8 +78,8 @@ impl fmt::Display for ClientError {
 }
 
 impl Client {
-    /// Takes `bytes` as they came from the socket, in any segmentation, and gives each event to `sink`. `connection`
-    /// is the number under which `keys` made the request's key.
+    /// Takes `bytes` as they came from the socket, in any segmentation, and gives each event to `sink`.
+    /// `connection` is the number under which `keys` made the request's key.
     pub fn handle_bytes(
         &mut self,
         bytes: &[u8],
@@ -86,16 +87,14 @@ impl Client {
         connection: u64,
         mut sink: impl FnMut(Event<'_>),
     ) -> Result<(), ClientError> {
-        let mut rest = self.rest.take().unwrap_or_default();
-        let kept = std::mem::take(&mut rest.bytes);
+        let mut rest = self.rest.take().map_or_else(Rest::default, |rest| *rest);
+        let mut kept = std::mem::take(&mut rest.bytes);
         // In the usual case nothing was kept and the bytes are read where they lie.
-        let joined;
-        let all = if kept.is_empty() {
-            bytes
-        } else {
-            joined = [&kept[..], bytes].concat();
-            &joined[..]
-        };
+        let is_continued = !kept.is_empty();
+        if is_continued {
+            kept.extend_from_slice(bytes);
+        }
+        let all = if is_continued { &kept[..] } else { bytes };
         let mut at = 0;
         while at < all.len() {
             let taken = match self.stage {
@@ -108,9 +107,14 @@ impl Client {
             }
             at += taken;
         }
-        rest.bytes.extend_from_slice(&all[at..]);
+        if is_continued {
+            kept.drain(..at);
+            rest.bytes = kept;
+        } else {
+            rest.bytes.extend_from_slice(&bytes[at..]);
+        }
         if !rest.bytes.is_empty() || rest.message.is_some() {
-            self.rest = Some(rest);
+            self.rest = Some(Box::new(rest));
         }
         Ok(())
     }

@@ -3,7 +3,8 @@
 use crate::script::{Ending, Next, Script};
 use crate::worker::Worker;
 
-/// Time for the closing handshakes of all sockets. Whether they succeed is churn's business, not this phase's.
+/// Time for the closing handshakes of all sockets. Whether they succeed is churn's business, not this
+/// phase's.
 const GOODBYE_NS: u64 = 2_000_000_000;
 
 /// RFC 6455 7.4.1: normal closure.

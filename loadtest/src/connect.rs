@@ -5,10 +5,9 @@ use crate::failures::Failures;
 use crate::latency::Latencies;
 use crate::script::{Ending, Next, Script};
 use crate::worker::Worker;
-use std::io;
 
-/// Handshakes under way per thread. Well below the usual backlog of a listening socket (4,096 or less): a connect that
-/// finds it full is repeated by the kernel only after a second.
+/// Handshakes under way per thread. Well below the usual backlog of a listening socket (4,096 or less): a
+/// connect that finds it full is repeated by the kernel only after a second.
 const PENDING_MAX: u32 = 256;
 
 /// Opens sockets.
@@ -41,8 +40,8 @@ pub struct Connected {
 }
 
 impl Connect {
-    /// Opens all slots of `worker` at `rate` per second, spread over `rooms` rooms in turn. When nothing has happened
-    /// for `wait_ns`, what is under way is given up.
+    /// Opens all slots of `worker` at `rate` per second, spread over `rooms` rooms in turn. When nothing has
+    /// happened for `wait_ns`, what is under way is given up.
     pub fn new(worker: &Worker, rooms: u32, rate: f64, wait_ns: u64) -> Self {
         let start_ns = worker.clock().now_ns();
         Self {
@@ -91,7 +90,7 @@ impl Connect {
         for slot in 0..self.started {
             if worker.is_used(slot) && !worker.is_open(slot) {
                 worker.close(slot);
-                self.failures.count(&Ending::System(io::ErrorKind::TimedOut.into()));
+                self.failures.count_failed("handshake not answered", 1);
             }
         }
         self.failures.count_failed(

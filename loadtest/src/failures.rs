@@ -30,6 +30,9 @@ impl Failures {
 
     /// Counts failures with a reason in words.
     pub fn count_failed(&mut self, reason: &str, count: u64) {
+        if count == 0 {
+            return;
+        }
         let full = self.failed.len() >= REASONS_MAX && !self.failed.contains_key(reason);
         let reason = if full { OTHER } else { reason };
         *self.failed.entry(reason.to_owned()).or_default() += count;

@@ -1,5 +1,5 @@
-//! The generator's threads. Each has a descriptor table and a worker of its own; work is sent to them phase by phase
-//! (connect, measure, close) and their answers are gathered, with a progress bar in between.
+//! The generator's threads. Each has a descriptor table and a worker of its own; work is sent to them phase
+//! by phase (connect, measure, close) and their answers are gathered, with a progress bar in between.
 
 use crate::clock::Clock;
 use crate::handshake::Keys;
@@ -129,8 +129,9 @@ impl Fleet {
         self.common.clock
     }
 
-    /// Runs `work` on every thread at once and returns what each made of it, in the order of the threads. Thread `t`
-    /// is given `inputs[t]`. Meanwhile a bar named `label` goes to `length` (a spinner if that is 0).
+    /// Runs `work` on every thread at once and returns what each made of it, in the order of the threads.
+    /// Thread `t` is given `inputs[t]`. Meanwhile a bar named `label` goes to `length` (a spinner if that is
+    /// 0).
     pub fn on_each<Input, Output>(
         &self,
         label: &str,

@@ -17,8 +17,8 @@ const ACCEPT_GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 /// The key in the example of RFC 6455 1.3.
 const SAMPLE_KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
-/// Where the keys come from. A key is computed from the number of its connection, so that nothing has to be kept
-/// between the request and the answer.
+/// Where the keys come from. A key is computed from the number of its connection, so that nothing has to be
+/// kept between the request and the answer.
 #[derive(Clone, Copy, Debug)]
 pub enum Keys {
     /// Sixteen bytes that depend on this seed and the connection.
@@ -147,7 +147,8 @@ fn status(line: &str) -> Option<u16> {
 mod tests {
     use super::*;
 
-    const GOOD: &str = "HTTP/1.1 101 Switching Protocols\r\nupgrade: WebSocket\r\nConnection: keep-alive, upgrade\r\n\
+    const GOOD: &str = "HTTP/1.1 101 Switching Protocols\r\nupgrade: WebSocket\r\n\
+                        Connection: keep-alive, upgrade\r\n\
                         Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
     fn judge_sample(text: &str) -> Result<Answer, HandshakeError> {

@@ -1,23 +1,23 @@
 //! Which messages each receiver has had: finds what is doubled or out of order, as it arrives.
 //!
-//! Messages of a room are numbered (see [`crate::schedule`]), so one number per receiver is enough as long as they
-//! come in that order:
+//! Messages of a room are numbered (see [`crate::schedule`]), so one number per receiver is enough as long as
+//! they come in that order:
 //!
 //! ```text
 //!   numbers   0 1 2 3 4 5 6 7 8
 //!   had       x x x . x x
 //!                   ^     ^
-//!                   hole  next       a hole that is filled later came late, anything else below `next` is doubled
+//!                   hole  next   a hole that is filled came late, anything else below `next` is doubled
 //! ```
 //!
-//! Two senders may overtake each other on the way to the server, so coming late is no fault by itself: only messages
-//! of *one* sender must keep their order. Lost is what has not arrived at the end; the ledger does not decide when
-//! that is.
+//! Two senders may overtake each other on the way to the server, so coming late is no fault by itself: only
+//! messages of *one* sender must keep their order. Lost is what has not arrived at the end; the ledger does
+//! not decide when that is.
 
 use std::collections::HashSet;
 
-/// Open holes of all receivers of one thread together; beyond it, further holes are not remembered, and a message
-/// that fills one of them would count as doubled. A run with a million holes has failed anyway.
+/// Open holes of all receivers of one thread together; beyond it, further holes are not remembered, and a
+/// message that fills one of them would count as doubled. A run with a million holes has failed anyway.
 const HOLES_MAX: usize = 1 << 20;
 
 /// A number this far ahead of the next expected one is not believed.
@@ -73,8 +73,8 @@ impl Ledger {
         &self.tally
     }
 
-    /// Enters the arrival of `message` at `receiver`; `later` yields the numbers of the same sender's later messages.
-    /// Says whether it was the first arrival of this message.
+    /// Enters the arrival of `message` at `receiver`; `later` yields the numbers of the same sender's later
+    /// messages. Says whether it was the first arrival of this message.
     pub fn accept(&mut self, receiver: u32, message: u32, later: impl Iterator<Item = u32>) -> bool {
         let next = self.next[receiver as usize];
         if message == next {
@@ -100,14 +100,15 @@ impl Ledger {
         true
     }
 
-    /// Enters an arrival that was never meant for its receiver. It stands for nothing: what is expected still comes.
+    /// Enters an arrival that was never meant for its receiver. It stands for nothing: what is expected still
+    /// comes.
     pub fn accept_foreign(&mut self) {
         self.tally.corrupt += 1;
     }
 
-    /// Enters a corrupt arrival at `receiver`. `sent` is how many messages the receiver is due so far: TCP keeps the
-    /// order, so a corrupt message is taken for the next expected one, whose number is returned; when nothing is
-    /// expected it stands for nothing.
+    /// Enters a corrupt arrival at `receiver`. `sent` is how many messages the receiver is due so far: TCP
+    /// keeps the order, so a corrupt message is taken for the next expected one, whose number is returned;
+    /// when nothing is expected it stands for nothing.
     pub fn accept_corrupt(&mut self, receiver: u32, sent: u32) -> Option<u32> {
         self.tally.corrupt += 1;
         let next = &mut self.next[receiver as usize];
@@ -126,7 +127,7 @@ mod tests {
 
     /// One sender: all numbers above are its later messages.
     fn accept(ledger: &mut Ledger, message: u32) -> bool {
-        ledger.accept(0, message, message + 1..)
+        ledger.accept(0, message, message.saturating_add(1)..)
     }
 
     #[test]

@@ -1,18 +1,20 @@
-//! `loadtest`: opens many WebSocket connections to a server, sends messages, checks every single delivery, and says
-//! what it took.
+//! `loadtest`: opens many WebSocket connections to a server, sends messages, checks every single delivery,
+//! and says what it took.
 //!
-//! The server is expected to send each message that arrives on `/room` or `/room/<anything>` to every client of that
-//! path, the sender included, and each message on `/echo` back; unchanged, text as text and binary as binary.
+//! The server is expected to send each message that arrives on `/room` or `/room/<anything>` to every client
+//! of that path, the sender included, and each message on `/echo` back; unchanged, text as text and binary as
+//! binary.
 //!
 //! ```text
 //!   modes/*  --->  session  --->  fleet  ===>  worker (one per thread, own descriptor table)
-//!   what to do     the frame      threads       epoll loop, runs a Script: Connect, Fanout, Echo, Churn, Close
+//!   what to do     the frame      threads       epoll loop, runs a Script (connect, fan out, echo, close)
 //!                  of a run                       |
-//!                                                 +-- client: handshake and frames of one connection, bytes only
+//!                                                 +-- client: one connection's protocol, bytes only
 //! ```
 //!
-//! The parts that know the protocol (`frame`, `handshake`, `client`) and the parts that judge deliveries (`payload`,
-//! `schedule`, `ledger`) touch no socket and read no clock. It shares no code with the engine it was made to test.
+//! The parts that know the protocol (`frame`, `handshake`, `client`) and the parts that judge deliveries
+//! (`payload`, `schedule`, `ledger`) touch no socket and read no clock. It shares no code with the engine it
+//! was made to test.
 
 mod cli;
 mod client;

@@ -5,11 +5,11 @@
 //!   | magic | run | sender | sequence | intended | checksum | filler ...
 //! ```
 //!
-//! All little-endian. `run` is random per run, so that messages of another generator on the same server are told
-//! apart; `sender` is the number of the socket that sent it, `sequence` counts that sender's messages, `intended` is
-//! when it should have been sent (nanoseconds of the run's clock), `checksum` is XXH3-64 over everything else.
-//! A binary message is exactly that. A text message writes the 30 bytes in base64 (40 characters, no padding) and its
-//! filler is ASCII, so it is valid UTF-8.
+//! All little-endian. `run` is random per run, so that messages of another generator on the same server are
+//! told apart; `sender` is the number of the socket that sent it, `sequence` counts that sender's messages,
+//! `intended` is when it should have been sent (nanoseconds of the run's clock), `checksum` is XXH3-64 over
+//! everything else. A binary message is exactly that. A text message writes the 30 bytes in base64 (40
+//! characters, no padding) and its filler is ASCII, so it is valid UTF-8.
 
 use crate::frame::Opcode;
 use base64::Engine;
@@ -85,7 +85,8 @@ pub struct Format {
 }
 
 impl Format {
-    /// Messages of `size` bytes; `run` tells this run from others. `size` must be at least [`Kind::size_min`].
+    /// Messages of `size` bytes; `run` tells this run from others. `size` must be at least
+    /// [`Kind::size_min`].
     pub fn new(kind: Kind, size: usize, run: u16) -> Self {
         let filler_length = size - kind.size_min();
         let filler = match kind {
@@ -158,7 +159,8 @@ fn field<const LENGTH: usize>(header: &[u8; HEADER_BYTES], at: usize) -> [u8; LE
     std::array::from_fn(|offset| header[at + offset])
 }
 
-/// The filler's hash is seeded with that of the fields, so one number covers both without copying them together.
+/// The filler's hash is seeded with that of the fields, so one number covers both without copying them
+/// together.
 fn checksum(header: &[u8; HEADER_BYTES], filler: &[u8]) -> u64 {
     xxh3_64_with_seed(filler, xxh3_64(&header[..CHECKSUM_AT]))
 }

@@ -1,8 +1,8 @@
 //! Who sends which message of a room. Arithmetic only: every thread can compute it without asking another.
 //!
-//! The messages of a room are numbered. A *round* is what is sent together: one message for a broadcast, `--burst` of
-//! them for a burst. A round is divided into *turns*, one per sender, and the turns go around the members of the room,
-//! so every socket sends before one sends again:
+//! The messages of a room are numbered. A *round* is what is sent together: one message for a broadcast,
+//! `--burst` of them for a burst. A round is divided into *turns*, one per sender, and the turns go around
+//! the members of the room, so every socket sends before one sends again:
 //!
 //! ```text
 //!   3 members, rounds of 4 messages by 2 senders     message   0 1   2 3   4 5   6 7   8 9  ...
@@ -28,8 +28,8 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// `room_of_socket` names the room of each socket, `None` for those that are not connected. Rooms nobody is in
-    /// vanish. A round is `round` messages by `senders` senders; `senders` must divide `round`.
+    /// `room_of_socket` names the room of each socket, `None` for those that are not connected. Rooms nobody
+    /// is in vanish. A round is `round` messages by `senders` senders; `senders` must divide `round`.
     pub fn new(room_of_socket: &[Option<u32>], round: u32, senders: u32) -> Self {
         debug_assert!(senders > 0 && round.is_multiple_of(senders));
         let named = room_of_socket.iter().flatten().max().map_or(0, |last| *last as usize + 1);
@@ -69,8 +69,8 @@ impl Schedule {
         self.round
     }
 
-    /// The turns of a round: who sends, the first message number, the first sequence number of that sender. Each turn
-    /// is [`Self::turn_length`] messages.
+    /// The turns of a round: who sends, the first message number, the first sequence number of that sender.
+    /// Each turn is [`Self::turn_length`] messages.
     pub fn turns(&self, room: u32, round: u32) -> impl Iterator<Item = Turn> {
         let members = self.members(room);
         let turns_per_round = self.round / self.turn;
@@ -86,7 +86,8 @@ impl Schedule {
         self.turn
     }
 
-    /// The number in `room` of the message that `sender` counts as `sequence`; `None` when that sender is not there.
+    /// The number in `room` of the message that `sender` counts as `sequence`; `None` when that sender is not
+    /// there.
     pub fn message(&self, room: u32, sender: u32, sequence: u32) -> Option<u32> {
         let place = self.places.get(sender as usize).copied().flatten().filter(|place| place.room == room)?;
         let size = self.members(room).len() as u32;

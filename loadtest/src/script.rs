@@ -1,5 +1,5 @@
-//! What a mode is to the event loop: a script that is told what happens on the sockets of one thread and says what to
-//! do next. The loop (`worker.rs`) knows no mode, the modes know no epoll.
+//! What a mode is to the event loop: a script that is told what happens on the sockets of one thread and says
+//! what to do next. The loop (`worker.rs`) knows no mode, the modes know no epoll.
 
 use crate::client::ClientError;
 use crate::payload::Kind;
@@ -53,7 +53,8 @@ impl fmt::Display for Ending {
     }
 }
 
-/// A mode's part on one thread. The names tell the direction: `poll` asks what to do, `handle_*` tells what happened.
+/// A mode's part on one thread. The names tell the direction: `poll` asks what to do, `handle_*` tells what
+/// happened.
 pub trait Script {
     /// Asked before each wait: send what is due.
     fn poll(&mut self, worker: &mut Worker, now_ns: u64) -> Next;

@@ -8,7 +8,7 @@ use crate::failures::Failures;
 use crate::fanout::shared::Outcome;
 use crate::fleet::{Fleet, FleetError, Setup};
 use crate::handshake::Keys;
-use crate::kernel::thread::raise_descriptor_limit;
+use crate::kernel::thread::{pin_to, raise_descriptor_limit};
 use crate::latency::Latencies;
 use crate::payload::Format;
 use crate::progress::Progress;
@@ -92,6 +92,7 @@ impl Session {
         let url = common.url.clone().unwrap_or_else(|| format!("ws://127.0.0.1:8787{path}"));
         let target = Target::parse(&url, rooms).map_err(|error| UsageError::Url(url.clone(), error))?;
         let threads = threads(&common)?;
+        common.pin.iter().try_for_each(|processor| check_processor(*processor))?;
         let memory_before = common.server_pid.map(read_memory).transpose()?;
         let seed = random::seed();
         let fleet = Fleet::start(Setup {
@@ -289,6 +290,13 @@ fn threads(common: &Common) -> Result<usize, UsageError> {
         return Err(UsageError::DescriptorLimit { sockets: common.sockets, threads, each_max });
     }
     Ok(threads as usize)
+}
+
+/// Tries to run on `processor`, on a thread that does nothing else.
+fn check_processor(processor: usize) -> Result<(), UsageError> {
+    let attempt = std::thread::spawn(move || pin_to(processor)).join();
+    // The thread cannot panic: it makes one system call.
+    attempt.unwrap_or(Ok(())).map_err(|error| UsageError::NoSuchProcessor(processor, error))
 }
 
 fn read_memory(process: u32) -> Result<Memory, UsageError> {

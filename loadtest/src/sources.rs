@@ -1,5 +1,5 @@
-//! The addresses connections come from. One address has about 28,000 ports to spend on one server; on loopback all of
-//! 127.0.0.0/8 is ours, so more sockets than that only need more addresses.
+//! The addresses connections come from. One address has about 28,000 ports to spend on one server; on
+//! loopback all of 127.0.0.0/8 is ours, so more sockets than that only need more addresses.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -13,9 +13,9 @@ const PORT_RANGE_DEFAULT: (u16, u16) = (32_768, 60_999);
 /// Addresses 127.0.0.1 to 127.0.0.254.
 pub const SOURCES_MAX: u32 = 254;
 
-/// The source addresses for `sockets` sockets to `target`: `asked` of them, or as many as keep each below half of its
-/// ports (above that the kernel's search for a free one becomes slow, and ports of closed connections rest a while).
-/// Empty, which leaves it to the system, when the target is not on IPv4 loopback.
+/// The source addresses for `sockets` sockets to `target`: `asked` of them, or as many as keep each below
+/// half of its ports (above that the kernel's search for a free one becomes slow, and ports of closed
+/// connections rest a while). Empty, which leaves it to the system, when the target is not on IPv4 loopback.
 pub fn choose(target: SocketAddr, sockets: u32, asked: Option<u32>) -> Vec<Ipv4Addr> {
     match target.ip() {
         IpAddr::V4(address) if address.is_loopback() => {

@@ -1,4 +1,5 @@
-//! What can be wrong with the options beyond what the parser sees. Each names the option, its value, what is allowed.
+//! What can be wrong with the options beyond what the parser sees. Each names the option, its value, what is
+//! allowed.
 
 use crate::payload::Kind;
 use crate::target::TargetError;
@@ -27,6 +28,8 @@ pub enum UsageError {
     UnevenSenders(u32, u32),
     /// `--count`
     TooManyMessages(u64),
+    /// `--pin`
+    NoSuchProcessor(usize, io::Error),
     /// `--server-pid`
     NoSuchProcess(u32, io::Error),
 }
@@ -41,7 +44,7 @@ impl fmt::Display for UsageError {
             }
             Self::DescriptorLimit { sockets, threads, each_max } => write!(
                 formatter,
-                "--sockets {sockets}: {threads} threads may open {each_max} each (RLIMIT_NOFILE); use more --threads"
+                "--sockets {sockets}: {threads} threads may open {each_max} each (RLIMIT_NOFILE), use more"
             ),
             Self::MoreRoomsThanSockets(rooms, sockets) => {
                 write!(formatter, "--rooms {rooms}: at most one for each of the {sockets} sockets")
@@ -55,6 +58,9 @@ impl fmt::Display for UsageError {
                     "--count: {messages} messages are too many, at most {} can be numbered",
                     i32::MAX
                 )
+            }
+            Self::NoSuchProcessor(processor, error) => {
+                write!(formatter, "--pin {processor}: cannot be used: {error}")
             }
             Self::NoSuchProcess(process, error) => {
                 write!(formatter, "--server-pid {process}: cannot be observed: {error}")

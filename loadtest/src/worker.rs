@@ -1,7 +1,8 @@
 //! The event loop of one generator thread: its sockets, its epoll instance, one read buffer for all of them.
 //!
-//! A worker is made and dropped on its own thread and never leaves it: its descriptors belong to that thread's table.
-//! Sockets live in *slots*; slot `s` of thread `t` of `n` is socket number `s * n + t` of the run.
+//! A worker is made and dropped on its own thread and never leaves it: its descriptors belong to that
+//! thread's table. Sockets live in *slots*; slot `s` of thread `t` of `n` is socket number `s * n + t` of the
+//! run.
 
 use crate::client::{Client, ClientError, Event};
 use crate::clock::Clock;
@@ -24,8 +25,8 @@ const READ_BYTES: usize = 64 << 10;
 /// The longest wait, so that flags set by other threads and time limits are noticed without a wake for each.
 const WAIT_MAX_NS: u64 = 100_000_000;
 
-/// A write that falls short leaves its end here; above this much the connection is given up, because a server that
-/// takes nothing in would otherwise fill the generator's memory.
+/// A write that falls short leaves its end here; above this much the connection is given up, because a server
+/// that takes nothing in would otherwise fill the generator's memory.
 const UNSENT_BYTES_MAX: usize = 64 << 20;
 
 /// The wakeup's number among the events; slots are 32-bit.
@@ -57,7 +58,8 @@ struct Slot {
     connection: u32,
     room: u32,
     stage: Stage,
-    unsent: Option<Box<Vec<u8>>>,
+    /// What the socket did not take; empty almost always.
+    unsent: Vec<u8>,
 }
 
 /// How far a socket is.
@@ -87,8 +89,8 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Worker number `thread` with empty slots. Must be called on the thread that will use it, after it took a
-    /// descriptor table of its own.
+    /// Worker number `thread` with empty slots. Must be called on the thread that will use it, after it took
+    /// a descriptor table of its own.
     pub fn new(common: Arc<Common>, thread: usize, slots: usize, seed: u64) -> io::Result<Self> {
         let epoll = Epoll::new()?;
         epoll.add(&common.wakeups[thread], WAKEUP_TOKEN)?;
@@ -164,16 +166,16 @@ impl Worker {
         Ok(())
     }
 
-    /// Sends `bytes` (whole frames) on `slot`. What the socket does not take now goes out when it does. Errors are
-    /// not reported here: the reading side finds the connection ended and says so once.
+    /// Sends `bytes` (whole frames) on `slot`. What the socket does not take now goes out when it does.
+    /// Errors are not reported here: the reading side finds the connection ended and says so once.
     pub fn send(&mut self, slot: u32, bytes: &[u8]) {
         let slot = &mut self.slots[slot as usize];
         let Some(stream) = slot.stream.as_mut() else { return };
-        if let Some(unsent) = slot.unsent.as_mut() {
-            if unsent.len() + bytes.len() > UNSENT_BYTES_MAX {
+        if !slot.unsent.is_empty() {
+            if slot.unsent.len() + bytes.len() > UNSENT_BYTES_MAX {
                 let _ = stream.shutdown(std::net::Shutdown::Both);
             } else {
-                unsent.extend_from_slice(bytes);
+                slot.unsent.extend_from_slice(bytes);
             }
             return;
         }
@@ -182,9 +184,7 @@ impl Worker {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
             Err(_) => return,
         };
-        if written < bytes.len() {
-            slot.unsent = Some(Box::new(bytes[written..].to_vec()));
-        }
+        slot.unsent.extend_from_slice(&bytes[written..]);
     }
 
     fn send_control(&mut self, slot: u32, opcode: Opcode, payload: &[u8]) {
@@ -193,8 +193,8 @@ impl Worker {
         self.send(slot, &bytes);
     }
 
-    /// Starts the closing handshake on `slot`. The server is to answer and to close the connection, which the script
-    /// is told as [`Ending::Closed`].
+    /// Starts the closing handshake on `slot`. The server is to answer and to close the connection, which the
+    /// script is told as [`Ending::Closed`].
     pub fn send_close(&mut self, slot: u32, code: u16) {
         if self.is_open(slot) {
             self.slots[slot as usize].stage = Stage::Closing;
@@ -256,14 +256,15 @@ impl Worker {
             let path = &self.common.target.paths[slot.room as usize];
             let request = handshake::request(&self.common.target.host, path, &key);
             self.send(at, request.as_bytes());
-        } else if let Some(unsent) = slot.unsent.take() {
+        } else if !slot.unsent.is_empty() {
+            let unsent = std::mem::take(&mut slot.unsent);
             self.send(at, &unsent);
         }
         Ok(())
     }
 
-    /// Reads until the socket is empty. An edge is told once, so a read that fills the buffer, or an end that was
-    /// announced, needs another; a short read does not (epoll(7)).
+    /// Reads until the socket is empty. An edge is told once, so a read that fills the buffer, or an end that
+    /// was announced, needs another; a short read does not (epoll(7)).
     fn handle_readable(&mut self, slot: u32, ended: bool, script: &mut impl Script) -> Result<(), Ending> {
         let mut buffer = std::mem::take(&mut self.buffer);
         let outcome = loop {

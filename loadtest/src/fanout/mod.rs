@@ -1,7 +1,8 @@
-//! The engine of everything in which one message goes to many: broadcast, burst, and the message after an idle time.
+//! The engine of everything in which one message goes to many: broadcast, burst, and the message after an
+//! idle time.
 //!
-//! Each thread runs one [`Fanout`]: it sends the turns whose sender is one of its sockets and checks every delivery to
-//! its sockets. When a round has reached everybody is agreed upon in [`shared`].
+//! Each thread runs one [`Fanout`]: it sends the turns whose sender is one of its sockets and checks every
+//! delivery to its sockets. When a round has reached everybody is agreed upon in [`shared`].
 
 pub mod rounds;
 pub mod shared;

@@ -1,5 +1,5 @@
-//! What one thread still waits for: the open rounds of each room, and how many of the thread's own sockets have not
-//! had them yet.
+//! What one thread still waits for: the open rounds of each room, and how many of the thread's own sockets
+//! have not had them yet.
 
 use std::collections::VecDeque;
 
@@ -46,7 +46,8 @@ impl Rounds {
         Self { rooms, round_length }
     }
 
-    /// Enters one delivery of `message` of `room`, which was to be sent at `intended_ns`. Each must be entered once.
+    /// Enters one delivery of `message` of `room`, which was to be sent at `intended_ns`. Each must be
+    /// entered once.
     pub fn arrive(&mut self, room: u32, message: u32, intended_ns: u64) -> Option<Complete> {
         let round = message / self.round_length;
         let state = &mut self.rooms[room as usize];

@@ -1,7 +1,7 @@
 //! What the threads of a fan-out agree on: which rounds are complete, who sends next, when it is over.
 //!
-//! Nothing here is touched per delivery. A thread comes by when its own part of a round is complete, when it sends,
-//! and once per turn of its loop.
+//! Nothing here is touched per delivery. A thread comes by when its own part of a round is complete, when it
+//! sends, and once per turn of its loop.
 
 use super::rounds::Complete;
 use crate::clock::SECOND_NS;
@@ -106,7 +106,8 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// A fan-out that begins at `start_ns`, over `threads` threads where socket `s` lives on thread `s % threads`.
+    /// A fan-out that begins at `start_ns`, over `threads` threads where socket `s` lives on thread `s %
+    /// threads`.
     pub fn new(schedule: Schedule, pace: Pace, mut limits: Limits, start_ns: u64, threads: usize) -> Self {
         if let Pace::Rate(rate) = pace {
             let in_time = (limits.duration_ns as f64 / SECOND_NS as f64 * rate).ceil();

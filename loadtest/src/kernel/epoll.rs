@@ -4,8 +4,8 @@ use super::checked;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-/// Events taken from the kernel in one call: enough that the call is cheap per event, few enough that answers to the
-/// first do not wait for the last.
+/// Events taken from the kernel in one call: enough that the call is cheap per event, few enough that answers
+/// to the first do not wait for the last.
 const EVENTS_MAX: usize = 512;
 
 /// What the kernel says about one descriptor.
@@ -37,8 +37,8 @@ impl Epoll {
         Ok(Self { descriptor, events: vec![libc::epoll_event { events: 0, u64: 0 }; EVENTS_MAX] })
     }
 
-    /// Watches `watched` for edges in both directions until it is closed. Watching for room to write costs nothing:
-    /// the kernel reports it only after a write fell short.
+    /// Watches `watched` for edges in both directions until it is closed. Watching for room to write costs
+    /// nothing: the kernel reports it only after a write fell short.
     pub fn add(&self, watched: &impl AsRawFd, token: u64) -> io::Result<()> {
         let wanted = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET;
         let mut event = libc::epoll_event { events: wanted as u32, u64: token };
@@ -49,15 +49,16 @@ impl Epoll {
         Ok(())
     }
 
-    /// Waits at most `timeout_ns` and returns how many events arrived; `event` reads them. Zero events is a normal
-    /// answer, also after a signal.
+    /// Waits at most `timeout_ns` and returns how many events arrived; `event` reads them. Zero events is a
+    /// normal answer, also after a signal.
     pub fn wait(&mut self, timeout_ns: u64) -> io::Result<usize> {
         let timeout = libc::timespec {
             tv_sec: (timeout_ns / 1_000_000_000) as libc::time_t,
             tv_nsec: (timeout_ns % 1_000_000_000) as libc::c_long,
         };
         // epoll_pwait2, because the milliseconds of epoll_wait are too coarse for an open loop at a rate.
-        // SAFETY: `events` has room for EVENTS_MAX entries, `timeout` outlives the call, no signal mask is passed.
+        // SAFETY: `events` has room for EVENTS_MAX entries, `timeout` outlives the call, no signal mask is
+        // passed.
         let returned = unsafe {
             libc::syscall(
                 libc::SYS_epoll_pwait2,

@@ -8,8 +8,8 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 /// Starts a connection to `target`, from `source` when one is given (IPv4 targets only).
 ///
-/// The socket is non-blocking and has `TCP_NODELAY`; whether the connect succeeded is known when it becomes writable
-/// (`TcpStream::take_error`).
+/// The socket is non-blocking and has `TCP_NODELAY`; whether the connect succeeded is known when it becomes
+/// writable (`TcpStream::take_error`).
 pub fn connect(target: SocketAddr, source: Option<Ipv4Addr>) -> io::Result<TcpStream> {
     let stream = match target {
         SocketAddr::V4(address) => {
@@ -39,8 +39,8 @@ fn open(family: libc::c_int) -> io::Result<TcpStream> {
     Ok(TcpStream::from(owned))
 }
 
-/// Binds the address and leaves the port to `connect`, which then only needs the four-tuple to be unique. Without
-/// `IP_BIND_ADDRESS_NO_PORT` (ip(7)) the port would be taken for all destinations at once.
+/// Binds the address and leaves the port to `connect`, which then only needs the four-tuple to be unique.
+/// Without `IP_BIND_ADDRESS_NO_PORT` (ip(7)) the port would be taken for all destinations at once.
 fn bind_address_only(stream: &TcpStream, source: Ipv4Addr) -> io::Result<()> {
     let on: libc::c_int = 1;
     // SAFETY: `on` outlives the call and its size is what is passed.

@@ -1,4 +1,5 @@
-//! Settings of a thread and of the process: descriptor tables, the descriptor limit, the processor it runs on.
+//! Settings of a thread and of the process: descriptor tables, the descriptor limit, the processor it runs
+//! on.
 
 use super::checked;
 use std::io;
@@ -6,8 +7,8 @@ use std::mem::size_of;
 
 /// Gives the calling thread a descriptor table of its own (unshare(2), `CLONE_FILES`).
 ///
-/// `RLIMIT_NOFILE` counts per table, so each thread may then open as many sockets as the limit says. From here on a
-/// descriptor number opened by this thread means nothing in another.
+/// `RLIMIT_NOFILE` counts per table, so each thread may then open as many sockets as the limit says. From
+/// here on a descriptor number opened by this thread means nothing in another.
 pub fn own_descriptor_table() -> io::Result<()> {
     // SAFETY: no pointers are passed. Descriptors shared so far stay valid: the table is copied.
     checked(unsafe { libc::unshare(libc::CLONE_FILES) })?;
@@ -39,8 +40,8 @@ pub fn pin_to(processor: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// Lets the calling thread's timed waits end on time; by default the kernel may add 50 us to each, which an open loop
-/// would report as latency of the server.
+/// Lets the calling thread's timed waits end on time; by default the kernel may add 50 us to each, which an
+/// open loop would report as latency of the server.
 pub fn wait_precisely() -> io::Result<()> {
     // SAFETY: PR_SET_TIMERSLACK takes an integer, no pointers.
     checked(unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1 as libc::c_ulong, 0, 0, 0) })?;

@@ -5,8 +5,8 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
-/// An eventfd(2). It must be created before the threads take descriptor tables of their own: each table then holds a
-/// copy under the same number, and it may be used from all of them.
+/// An eventfd(2). It must be created before the threads take descriptor tables of their own: each table then
+/// holds a copy under the same number, and it may be used from all of them.
 #[derive(Debug)]
 pub struct Wakeup {
     file: File,

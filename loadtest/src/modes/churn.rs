@@ -1,11 +1,11 @@
 //! `churn`: connections come and go. Each has a handshake, one message echoed, and a closing handshake.
 //!
 //! ```text
-//!   due --connect--> 101 --message--> echo --Close 1000--> Close 1000, end of stream --> the slot is free again
+//!   due --connect--> 101 --message--> echo --Close 1000--> Close 1000, end of stream --> slot free again
 //! ```
 //!
-//! Connections are due at fixed times, and the latency of a handshake counts from then: a server (or a generator) that
-//! falls behind cannot hide it by being asked later. At most `--sockets` are open at a time.
+//! Connections are due at fixed times, and the latency of a handshake counts from then: a server (or a
+//! generator) that falls behind cannot hide it by being asked later. At most `--sockets` are open at a time.
 
 use crate::cli::Churn;
 use crate::clock::SECOND_NS;

@@ -1,4 +1,5 @@
-//! `echo`: each socket sends a message, gets it back, and sends the next, with `--pipeline` of them under way.
+//! `echo`: each socket sends a message, gets it back, and sends the next, with `--pipeline` of them under
+//! way.
 
 use crate::cli::Echo;
 use crate::clock::nanoseconds;

@@ -39,8 +39,8 @@ pub fn run(options: Idle) -> Result<Report, RunError> {
     session.finish()
 }
 
-/// Holds for `hold_ns`, enters the server's processor time and memory into the report, and says whether connections
-/// were lost.
+/// Holds for `hold_ns`, enters the server's processor time and memory into the report, and says whether
+/// connections were lost.
 fn hold(session: &mut Session, hold_ns: u64) -> Result<bool, RunError> {
     let start_ns = session.fleet.clock().now_ns();
     let earlier = session.read_cpu()?;

@@ -1,4 +1,5 @@
-//! What broadcast, burst and the message after an idle time have in common: a fan-out over connected sockets, measured.
+//! What broadcast, burst and the message after an idle time have in common: a fan-out over connected sockets,
+//! measured.
 
 use crate::cli::Bounds;
 use crate::clock::nanoseconds;
@@ -54,8 +55,8 @@ impl Plan {
     }
 }
 
-/// Sends and checks what `plan` says among the connected sockets, and enters it into the report; with `cpu`, the
-/// server's processor time per delivery as well.
+/// Sends and checks what `plan` says among the connected sockets, and enters it into the report; with `cpu`,
+/// the server's processor time per delivery as well.
 pub fn run(
     session: &mut Session,
     room_of_socket: &[Option<u32>],
