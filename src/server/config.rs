@@ -25,6 +25,7 @@ mod text;
 
 pub use cores::{Cores, CoresUnavailable};
 pub use error::{ConfigError, ConfigErrors, Problem, Source};
+pub(in crate::server) use literal::{size_text, time_text};
 pub use load::{CONFIG_VARIABLE, Layers, Loaded, Setting, load};
 pub use print::{default_toml, key_lines};
 

@@ -50,7 +50,7 @@ pub(super) fn meant_size(text: &str) -> Option<String> {
 }
 
 /// A size in the largest unit that divides it, with `gap` between number and unit.
-pub(super) fn size_text(bytes: usize, gap: &str) -> String {
+pub(in crate::server) fn size_text(bytes: usize, gap: &str) -> String {
     let divides = |unit: usize| bytes != 0 && bytes.is_multiple_of(unit);
     let (name, unit) = SIZE_UNITS.into_iter().find(|&(_, unit)| divides(unit)).unwrap_or(("B", 1));
     format!("{}{gap}{name}", bytes / unit)
@@ -76,7 +76,7 @@ pub(super) fn seconds(seconds: f64) -> Option<Duration> {
 }
 
 /// A time in the largest unit that divides it.
-pub(super) fn time_text(time: Duration) -> String {
+pub(in crate::server) fn time_text(time: Duration) -> String {
     let ns = time.as_nanos();
     let divides = |unit: u64| ns != 0 && ns.is_multiple_of(u128::from(unit));
     let (name, unit) = TIME_UNITS.into_iter().find(|&(_, unit)| divides(unit)).unwrap_or(("s", 1));

@@ -203,7 +203,7 @@ pub(super) static KEYS: &[Key] = &[
         name: "limits.connections_per_ring",
         kind: Count(16..=1_048_576, |config| &mut config.limits.connections_per_ring),
         what: "Slots in a ring's file table, not above RLIMIT_NOFILE; a shard opens as many rings as it needs",
-        why: "below the usual hard limit of 20,000, and not above the completion queue",
+        why: "measured with; not above the completion queue, nor the hard limit that most systems give",
     },
     Key {
         name: "hibernation.idle",
@@ -223,7 +223,7 @@ pub(super) static KEYS: &[Key] = &[
         name: "timeouts.handshake",
         kind: Time(DEADLINE, |config| &mut config.timeouts.handshake),
         what: "From accept to the end of the request head; then the connection is closed",
-        why: "a slow mobile network needs 3 s; a client that drips bytes holds its slot no longer",
+        why: "several retransmissions of a slow network; a client that drips bytes holds its slot no longer",
     },
     Key {
         name: "timeouts.keep_alive",
@@ -241,7 +241,7 @@ pub(super) static KEYS: &[Key] = &[
         name: "timeouts.ping",
         kind: TimeOrOff(MS..=HOUR, |config| &mut config.timeouts.ping),
         what: "Silence after which the engine pings; \"off\" or 0 sends none",
-        why: "below the 30 s after which the strictest mobile gateways forget a connection",
+        why: "below the 30 s after which the least patient gateways forget a connection",
     },
     Key {
         name: "timeouts.pong",
