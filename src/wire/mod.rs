@@ -22,6 +22,8 @@
 //! A peer's mistakes have two types, for the two protocols it can make them in: [`RequestError`] maps to a status,
 //! [`ProtocolError`] to a close code. Each names the clause that was broken.
 
+#![forbid(unsafe_code)]
+
 mod http;
 mod websocket;
 

@@ -3,6 +3,8 @@
 //! Owns the search for the end of a head in bytes that arrive in pieces. It looks at each byte once, whatever the
 //! pieces, refuses at once what no further byte can mend, and keeps a position and a state, never bytes.
 
+use std::ops::RangeInclusive;
+
 use super::bytes::{find_control, is_space, is_target_byte, is_token_byte};
 use super::head::HeadLimits;
 use super::request_error::RequestError;
@@ -63,6 +65,13 @@ enum Place {
     HeadEnd,
 }
 
+/// What a part of the request line may be.
+struct Part {
+    lengths: RangeInclusive<usize>,
+    too_long: RequestError,
+    end: u8,
+}
+
 impl HeadScanner {
     /// Looks at what arrived since the last call. `received` is everything received of this request so far, so that it
     /// begins with the bytes of the last call. The answer is the length of the head including the empty line at its
@@ -77,18 +86,18 @@ impl HeadScanner {
     pub fn scan(&mut self, received: &[u8], limits: &HeadLimits) -> Result<Option<usize>, RequestError> {
         let bytes_max = limits.effective_head_bytes_max();
         let window = &received[..received.len().min(bytes_max)];
-        while let Some(&byte) = window.get(self.position as usize) {
+        while let rest @ [byte, ..] = &window[self.position as usize..] {
             match self.place {
-                Place::Start if byte == b'\r' => self.enter(Place::EmptyLine),
-                Place::Start | Place::Method => self.method(byte)?,
-                Place::EmptyLine => self.line_feed(byte, Place::Method)?,
-                Place::Target => self.target(byte, limits)?,
-                Place::Version => self.version(byte)?,
-                Place::RequestLineEnd | Place::LineEnd => self.line_feed(byte, Place::LineStart)?,
-                Place::LineStart => self.line_start(byte, limits)?,
-                Place::Line => self.line(window)?,
+                Place::Start if *byte == b'\r' => self.enter(Place::EmptyLine),
+                Place::Start | Place::Method => self.method(rest)?,
+                Place::EmptyLine => self.line_feed(*byte, Place::Method)?,
+                Place::Target => self.target(rest, limits)?,
+                Place::Version => self.version(rest)?,
+                Place::RequestLineEnd | Place::LineEnd => self.line_feed(*byte, Place::LineStart)?,
+                Place::LineStart => self.line_start(rest, limits)?,
+                Place::Line => self.line(rest)?,
                 Place::HeadEnd => {
-                    self.line_feed(byte, Place::HeadEnd)?;
+                    self.line_feed(*byte, Place::HeadEnd)?;
                     return Ok(Some(self.position as usize));
                 }
             }
@@ -109,10 +118,6 @@ impl HeadScanner {
         self.place = place;
     }
 
-    fn part_len(&self) -> usize {
-        (self.position - self.part_start) as usize
-    }
-
     // RFC 9112 2.2: a CR that is not followed by LF is invalid
     fn line_feed(&mut self, byte: u8, next: Place) -> Result<(), RequestError> {
         if byte != b'\n' {
@@ -122,58 +127,70 @@ impl HeadScanner {
         Ok(())
     }
 
-    // RFC 9110 9.1: method = token. The first byte of a TLS ClientHello already is none.
-    fn method(&mut self, byte: u8) -> Result<(), RequestError> {
+    fn method(&mut self, rest: &[u8]) -> Result<(), RequestError> {
         self.place = Place::Method;
-        match byte {
-            b' ' if self.part_len() > 0 => self.enter(Place::Target),
-            // RFC 9112 3: 501 for a method that is longer than any implemented
-            _ if self.part_len() == METHOD_BYTES_MAX => return Err(RequestError::MethodTooLong),
-            _ if is_token_byte(byte) => self.position += 1,
-            _ => return Err(not_a_request_line(byte)),
+        // RFC 9110 9.1: method = token. The first byte of a TLS ClientHello already is none.
+        // RFC 9112 3: 501 for a method that is longer than any implemented
+        let method = Part { lengths: 1..=METHOD_BYTES_MAX, too_long: RequestError::MethodTooLong, end: b' ' };
+        self.part(rest, method, is_token_byte, Place::Target)
+    }
+
+    fn target(&mut self, rest: &[u8], limits: &HeadLimits) -> Result<(), RequestError> {
+        let lengths = 1..=limits.target_bytes_max;
+        let target = Part { lengths, too_long: RequestError::TargetTooLong, end: b' ' };
+        self.part(rest, target, is_target_byte, Place::Version)
+    }
+
+    fn version(&mut self, rest: &[u8]) -> Result<(), RequestError> {
+        let lengths = VERSION_BYTES..=VERSION_BYTES;
+        let version = Part { lengths, too_long: RequestError::RequestLine, end: b'\r' };
+        self.part(rest, version, |byte| byte.is_ascii_graphic(), Place::RequestLineEnd)
+    }
+
+    /// Takes the bytes that belong to a part of the request line as far as they have arrived, and its end too when that
+    /// is there.
+    fn part(
+        &mut self,
+        rest: &[u8],
+        part: Part,
+        belongs: impl Fn(u8) -> bool,
+        next: Place,
+    ) -> Result<(), RequestError> {
+        let taken = rest.iter().position(|&byte| !belongs(byte)).unwrap_or(rest.len());
+        self.position += taken as u32;
+        let length = (self.position - self.part_start) as usize;
+        match rest.get(taken) {
+            _ if length > *part.lengths.end() => return Err(part.too_long),
+            None => {}
+            Some(&byte) if byte == part.end && part.lengths.contains(&length) => self.enter(next),
+            Some(b'\n') => return Err(RequestError::BareLineFeed),
+            Some(_) => return Err(RequestError::RequestLine),
         }
         Ok(())
     }
 
-    fn target(&mut self, byte: u8, limits: &HeadLimits) -> Result<(), RequestError> {
-        match byte {
-            b' ' if self.part_len() > 0 => self.enter(Place::Version),
-            _ if self.part_len() == limits.target_bytes_max => return Err(RequestError::TargetTooLong),
-            _ if is_target_byte(byte) => self.position += 1,
-            _ => return Err(not_a_request_line(byte)),
-        }
-        Ok(())
-    }
-
-    fn version(&mut self, byte: u8) -> Result<(), RequestError> {
-        match byte {
-            b'\r' if self.part_len() == VERSION_BYTES => self.enter(Place::RequestLineEnd),
-            0x21..=0x7e if self.part_len() < VERSION_BYTES => self.position += 1,
-            _ => return Err(not_a_request_line(byte)),
-        }
-        Ok(())
-    }
-
-    fn line_start(&mut self, byte: u8, limits: &HeadLimits) -> Result<(), RequestError> {
-        match byte {
-            b'\r' => self.enter(Place::HeadEnd),
+    fn line_start(&mut self, rest: &[u8], limits: &HeadLimits) -> Result<(), RequestError> {
+        match rest {
+            [b'\r', ..] => {
+                self.enter(Place::HeadEnd);
+                Ok(())
+            }
             // RFC 9112 5.2: 400 for a folded line; 2.2: the same for whitespace before the first field
-            _ if is_space(byte) => return Err(RequestError::FoldedLine),
+            [byte, ..] if is_space(*byte) => Err(RequestError::FoldedLine),
             _ if usize::from(self.header_lines) == limits.effective_headers_max() => {
-                return Err(RequestError::TooManyHeaders);
+                Err(RequestError::TooManyHeaders)
             }
             _ => {
                 self.header_lines += 1;
                 self.place = Place::Line;
+                self.line(rest)
             }
         }
-        Ok(())
     }
 
     /// Takes the rest of the line as far as it has arrived, and its end too when that is there: one turn of the loop
     /// for a line.
-    fn line(&mut self, window: &[u8]) -> Result<(), RequestError> {
-        let rest = &window[self.position as usize..];
+    fn line(&mut self, rest: &[u8]) -> Result<(), RequestError> {
         let line_len = find_control(rest);
         self.position += line_len as u32;
         match &rest[line_len..] {
@@ -187,10 +204,6 @@ impl HeadScanner {
         }
         Ok(())
     }
-}
-
-fn not_a_request_line(byte: u8) -> RequestError {
-    if byte == b'\n' { RequestError::BareLineFeed } else { RequestError::RequestLine }
 }
 
 #[cfg(test)]

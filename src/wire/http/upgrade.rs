@@ -4,7 +4,7 @@
 //! opening a connection is what this server does most after serving it, and because it has to be strict where a
 //! general parser is lenient. Property tests hold the two against each other.
 
-use super::bytes::{find_control, is_space, is_token_byte, trimmed};
+use super::bytes::{find_control, is_space, token_len, trimmed};
 use super::facts::Facts;
 use super::head::{Field, HeadLimits, Span, Upgrade};
 use super::request_error::RequestError;
@@ -47,7 +47,7 @@ pub(super) fn parse(
 #[inline]
 fn field_line(head: &[u8], start: usize) -> Result<(Field, usize), RequestError> {
     let rest = &head[start..];
-    let name_len = rest.iter().position(|&byte| !is_token_byte(byte)).unwrap_or(rest.len());
+    let name_len = token_len(rest);
     match rest.get(name_len) {
         Some(b':') if name_len > 0 => {}
         // RFC 9112 5.2: 400 for a line that continues the one before
