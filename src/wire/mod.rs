@@ -30,7 +30,8 @@ mod websocket;
 pub use http::{
     BodyDecoder, BodyLength, BodyProgress, Field, FieldError, HEADERS_CEILING, HeadKind, HeadLimits,
     HeadScanner, Ordinary, ParsedHead, RequestError, Span, Upgrade, check_field, encode_refusal,
-    encode_response_head, encode_switching_protocols, fields_named, list_contains, parse_head, reason_phrase,
+    encode_response_head, encode_switching_protocols, fields_named, list_contains, offers_subprotocol,
+    parse_head, reason_phrase,
 };
 pub use websocket::{
     Event, FrameHead, Input, MessageKind, OpCode, Payload, ProtocolError, Session, SessionLimits, close,

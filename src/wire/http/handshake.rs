@@ -1,9 +1,13 @@
-//! The proof that the server has understood the opening handshake.
+//! What the server answers to an opening handshake: the proof that it has understood it, and a subprotocol.
 //!
-//! Owns the way from a Sec-WebSocket-Key to its Sec-WebSocket-Accept.
+//! Owns the way from a Sec-WebSocket-Key to its Sec-WebSocket-Accept, and the question what the client offered.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+
+use super::bytes::trimmed;
+use super::field::fields_named;
+use super::head::Field;
 
 // RFC 6455 1.3
 const GUID: &[u8; 36] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -28,9 +32,47 @@ pub(super) fn accept(key: &[u8]) -> Option<[u8; 28]> {
     Some(accept)
 }
 
+/// Whether the client offered `subprotocol`, so that a response may choose it. Case matters, and an empty name is never
+/// offered.
+///
+/// ```
+/// use dormouse::wire::{HeadLimits, offers_subprotocol, parse_head};
+///
+/// let head = b"GET / HTTP/1.1\r\nHost: a\r\nSec-WebSocket-Protocol: chat.v2, chat\r\n\r\n";
+/// let mut fields = Vec::new();
+/// parse_head(head, &HeadLimits::default(), &mut fields)?;
+/// assert!(offers_subprotocol(head, &fields, "chat"));
+/// # Ok::<(), dormouse::wire::RequestError>(())
+/// ```
+pub fn offers_subprotocol(head: &[u8], fields: &[Field], subprotocol: &str) -> bool {
+    // RFC 6455 4.2.2 (5): the value chosen MUST be derived from the client's handshake; 11.3.4: it may be a list, and
+    // come in several fields
+    !subprotocol.is_empty()
+        && fields_named(head, fields, "Sec-WebSocket-Protocol")
+            .flat_map(|value| value.split(|&byte| byte == b','))
+            .any(|element| &element[trimmed(element)] == subprotocol.as_bytes())
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::head::{HeadLimits, parse_head};
     use super::*;
+
+    // SEMANTICS.md 8, "subprotocol"
+    #[test]
+    fn a_subprotocol_is_offered_if_some_list_has_exactly_it() {
+        let head = b"GET / HTTP/1.1\r\nHost: a\r\nSec-WebSocket-Protocol: chat.v2 ,\tchat\r\n\
+            sec-websocket-protocol: ,other\r\n\r\n";
+        let mut fields = Vec::new();
+        parse_head(head, &HeadLimits::default(), &mut fields).unwrap();
+        for offered in ["chat", "chat.v2", "other"] {
+            assert!(offers_subprotocol(head, &fields, offered), "{offered}");
+        }
+        for not_offered in ["", "Chat", "cha", "chat.v2 ,\tchat"] {
+            assert!(!offers_subprotocol(head, &fields, not_offered), "{not_offered}");
+        }
+        assert!(!offers_subprotocol(head, &[], "chat"));
+    }
 
     // RFC 6455 1.3: the example
     #[test]

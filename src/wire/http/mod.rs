@@ -20,6 +20,7 @@ mod upgrade;
 
 pub use body::{BodyDecoder, BodyLength, BodyProgress};
 pub use field::{FieldError, check_field, fields_named, list_contains};
+pub use handshake::offers_subprotocol;
 pub use head::{
     Field, HEADERS_CEILING, HeadKind, HeadLimits, Ordinary, ParsedHead, Span, Upgrade, parse_head,
 };

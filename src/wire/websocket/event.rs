@@ -65,6 +65,13 @@ pub enum MessageKind {
 }
 
 /// The bytes of a message or of a control frame, unmasked. Dereferences to them.
+///
+/// ```
+/// use dormouse::wire::Payload;
+///
+/// let payload = Payload::Assembled(b"two pieces".to_vec());
+/// assert_eq!((payload.len(), payload.as_text()), (10, Some("two pieces")));
+/// ```
 #[derive(Debug, PartialEq, Eq)]
 pub enum Payload<'a> {
     /// Where they were received: the frame arrived in one piece.
@@ -114,6 +121,21 @@ impl DerefMut for Payload<'_> {
 }
 
 /// What a peer has said.
+///
+/// ```
+/// use dormouse::wire::{Event, OpCode, encode_close, encode_frame};
+///
+/// fn answer(event: &Event<'_>, out: &mut Vec<u8>) {
+///     match event {
+///         Event::Ping(payload) => encode_frame(out, OpCode::Pong, payload),
+///         Event::Close { code, .. } => encode_close(out, *code, ""),
+///         Event::Message { .. } | Event::Pong(_) => {}
+///     }
+/// }
+/// # let mut out = Vec::new();
+/// # answer(&Event::Close { code: None, reason: "".into() }, &mut out);
+/// # assert_eq!(out, [0x88, 0]);
+/// ```
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event<'a> {
     /// A whole message, its fragments joined.
