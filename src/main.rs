@@ -1,0 +1,3 @@
+//! The engine with its bundled demo.
+
+fn main() {}

@@ -1,0 +1,87 @@
+//! One message to many sockets. Owns the choice of recipients; the frame is encoded once and every outbox refers to
+//! the same bytes.
+
+use std::rc::Rc;
+
+use super::core::Core;
+use super::durable_object::SlowReader;
+use super::message::Message;
+use super::slab::Key;
+use super::sockets::Queued;
+use super::web_socket::WebSocket;
+
+/// A broadcast being put together; see [`Context::broadcast`](super::Context::broadcast).
+#[must_use = "nothing leaves before `send`"]
+pub struct Broadcast<'a> {
+    core: &'a Rc<Core>,
+    object: Key,
+    message: Message<'a>,
+    tag: Option<&'a str>,
+    except: Option<Key>,
+}
+
+impl<'a> Broadcast<'a> {
+    pub(crate) fn new(core: &'a Rc<Core>, object: Key, message: Message<'a>) -> Broadcast<'a> {
+        Broadcast { core, object, message, tag: None, except: None }
+    }
+
+    /// Only to sockets with this tag.
+    pub fn tag(mut self, tag: &'a str) -> Broadcast<'a> {
+        self.tag = Some(tag);
+        self
+    }
+
+    /// Not to this socket.
+    pub fn except(mut self, ws: &WebSocket) -> Broadcast<'a> {
+        self.except = ws.locate().map(|(_, key)| key);
+        self
+    }
+
+    /// Queues the message for each recipient; returns how many there are. Sockets that are closing are passed over.
+    pub fn send(self) -> usize {
+        self.core.broadcast(self.object, self.message, self.tag, self.except)
+    }
+}
+
+impl Core {
+    fn broadcast(
+        self: &Rc<Core>,
+        object_key: Key,
+        message: Message<'_>,
+        tag: Option<&str>,
+        except: Option<Key>,
+    ) -> usize {
+        let mut objects = self.objects.borrow_mut();
+        let Some(object) = objects.get_mut(object_key) else { return 0 };
+        let policy = self.shared.classes[usize::from(object.class)].slow_reader;
+        let mut overflowing: Vec<Key> = Vec::new();
+        let mut recipients = 0;
+        {
+            let mut delivery = self.delivery(policy);
+            let segment = delivery.output.encode(message);
+            let mut deliver = |key: Key| {
+                if Some(key) == except {
+                    return;
+                }
+                match delivery.queue(key, segment) {
+                    Queued::Yes => recipients += 1,
+                    Queued::Overflow => overflowing.push(key),
+                    Queued::No => {}
+                }
+            };
+            match tag {
+                Some(tag) => object.roster.tagged(tag).for_each(&mut deliver),
+                None => object.roster.oldest_first().for_each(&mut deliver),
+            }
+            delivery.output.discard_unused(segment);
+        }
+        object.messages_sent += recipients as u64;
+        drop(objects);
+        self.counters.frames_queued.add(recipients as u64);
+        debug_assert!(overflowing.is_empty() || policy == SlowReader::Close);
+        for key in overflowing {
+            self.close_slow_reader(key);
+        }
+        recipients
+    }
+}

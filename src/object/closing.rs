@@ -1,0 +1,236 @@
+//! How connections end, and how long each stage of a connection may take. Owns the deadlines of connections; what a
+//! Close frame means to an object is said elsewhere.
+
+use std::rc::Rc;
+
+use super::connection::{Connection, NEVER, Pause, Phase, Stage};
+use super::core::Core;
+use super::driver::{Effect, Place, Receive};
+use super::mailbox::Event;
+use super::slab::Key;
+use super::socket::Link;
+use crate::wire::{OpCode, close, encode_close, encode_frame};
+
+/// How long what arrives behind our last byte is read and thrown away, so that the peer gets that byte and not a
+/// reset (RFC 9112 9.6).
+const LINGER_MS: u64 = 2_000;
+
+/// SEMANTICS 8: what an object is told about a client that is gone.
+pub(crate) const LOST_REASON: &str = "WebSocket disconnected without sending Close frame.";
+
+impl Core {
+    /// Sends what is queued, then ends the connection: at once, or after the peer's FIN.
+    pub(crate) fn leave(&self, place: Place, at_once: bool) {
+        let deadline = self.now_ms() + LINGER_MS.max(self.settings().close_ms);
+        self.with_connection(place, |connection| {
+            if matches!(connection.phase, Phase::Closing) {
+                return;
+            }
+            self.forget_reassembly(connection);
+            connection.phase = Phase::Leaving { finished: false, at_once };
+            connection.deadline_ms = deadline;
+            self.look_by(place, connection, deadline);
+        });
+        self.after_flush(place);
+    }
+
+    /// What follows when all that was queued is with the kernel.
+    pub(crate) fn after_flush(&self, place: Place) {
+        let deadline = self.now_ms() + LINGER_MS;
+        let ends = self.with_connection(place, |connection| {
+            if !connection.outbox.is_empty() {
+                return false;
+            }
+            match &mut connection.phase {
+                Phase::Leaving { at_once: true, .. } => true,
+                Phase::Leaving { finished: finished @ false, .. } => {
+                    *finished = true;
+                    connection.deadline_ms = deadline;
+                    self.look_by(place, connection, deadline);
+                    self.effect(Effect::ShutdownWrite(place));
+                    // Whatever was armed before, what comes now is to be read and thrown away.
+                    self.effect(Effect::Receive(place, Receive::Multishot));
+                    false
+                }
+                _ => false,
+            }
+        });
+        if ends == Some(true) {
+            self.drop_connection(place);
+        }
+    }
+
+    /// Ends the connection now; what is queued is lost.
+    pub(crate) fn drop_connection(&self, place: Place) {
+        let drops = self.with_connection(place, |connection| {
+            if matches!(connection.phase, Phase::Closing) {
+                return false;
+            }
+            self.forget_reassembly(connection);
+            connection.outbox.clear(&mut self.output.borrow_mut());
+            connection.phase = Phase::Closing;
+            (connection.deadline_ms, connection.write_deadline_ms) = (NEVER, NEVER);
+            true
+        });
+        if drops == Some(true) {
+            self.effect(Effect::Close(place));
+        }
+    }
+
+    pub(crate) fn forget_reassembly(&self, connection: &mut Connection) {
+        if let Phase::Open(open) = &mut connection.phase {
+            self.reassembly_bytes.set(self.reassembly_bytes.get() - open.reassembly_bytes);
+            open.reassembly_bytes = 0;
+        }
+    }
+
+    /// The peer has `timeouts.close` to answer our Close.
+    pub(crate) fn await_close(&self, place: Place) {
+        let deadline = self.now_ms() + self.settings().close_ms;
+        self.with_connection(place, |connection| {
+            connection.deadline_ms = deadline;
+            self.look_by(place, connection, deadline);
+        });
+    }
+
+    /// Nothing more will be received: the peer has sent FIN, or is gone. What is queued may still be sent.
+    pub(crate) fn connection_ended(self: &Rc<Core>, place: Place) {
+        let socket = self.with_connection(place, |connection| match &connection.phase {
+            Phase::Open(open) => Some(open.socket),
+            _ => None,
+        });
+        match socket {
+            Some(Some(key)) => {
+                let is_answered_later =
+                    self.sockets.borrow().get(key).is_some_and(|socket| socket.close.received);
+                // After the peer's Close its FIN says nothing new: the answer is still to be sent.
+                if !is_answered_later {
+                    self.socket_lost(key);
+                    self.leave(place, true);
+                }
+            }
+            Some(None) => self.connection_broken(place),
+            None => {}
+        }
+    }
+
+    /// The connection is of no use any more.
+    pub(crate) fn connection_broken(self: &Rc<Core>, place: Place) {
+        enum Broken {
+            Nothing,
+            Socket(Key),
+            Request(Option<u32>),
+        }
+        let broken = self.with_connection(place, |connection| match &mut connection.phase {
+            Phase::Open(open) => Broken::Socket(open.socket),
+            Phase::Http(http) => Broken::Request(http.task.take()),
+            _ => Broken::Nothing,
+        });
+        match broken {
+            Some(Broken::Socket(key)) => self.socket_lost(key),
+            Some(Broken::Request(Some(task))) => self.drop_future(self.tasks.remove(task)),
+            Some(Broken::Request(None) | Broken::Nothing) | None => {}
+        }
+        self.drop_connection(place);
+    }
+
+    /// Tells the object that a client is gone, unless it was told of its Close already.
+    pub(crate) fn socket_lost(self: &Rc<Core>, key: Key) {
+        let object = {
+            let mut sockets = self.sockets.borrow_mut();
+            let Some(socket) = sockets.get_mut(key) else { return };
+            socket.link = Link::Gone;
+            if socket.close.received {
+                return;
+            }
+            socket.close.received = true;
+            socket.object
+        };
+        let event =
+            Event::Close { socket: key, code: close::ABNORMAL, reason: LOST_REASON.into(), was_clean: false };
+        self.push_event(object, event);
+    }
+
+    /// Looks whether a connection has outlived a deadline, pings it, reads it again.
+    pub(crate) fn look_at(self: &Rc<Core>, place: Place) {
+        enum Verdict {
+            Keep,
+            Drop,
+            TimedOut,
+        }
+        let now = self.now_ms();
+        let settings = self.settings();
+        let verdict = self.with_connection(place, |connection| {
+            if connection.look_ms > now {
+                // A later look was moved forward; this is what was left of it.
+                return Verdict::Keep;
+            }
+            connection.look_ms = NEVER;
+            let mut next = connection.deadline_ms.min(connection.write_deadline_ms);
+            if connection.write_deadline_ms <= now {
+                self.counters.write_timeouts.add(1);
+                return Verdict::Drop;
+            }
+            if connection.deadline_ms <= now {
+                match &connection.phase {
+                    Phase::Http(http) if matches!(http.stage, Stage::Answering) => return Verdict::TimedOut,
+                    Phase::Http(_) => self.counters.request_timeouts.add(1),
+                    Phase::Open(_) => self.counters.close_timeouts.add(1),
+                    _ => {}
+                }
+                return Verdict::Drop;
+            }
+            let mut ping = false;
+            if let Phase::Open(open) = &mut connection.phase {
+                if open.pause == Pause::Control && u64::from(open.control_second) < now / 1_000 {
+                    open.pause = Pause::Not;
+                    self.effect(Effect::Receive(place, Receive::Multishot));
+                }
+                if open.pause == Pause::Control {
+                    next = next.min((now / 1_000 + 1) * 1_000);
+                }
+                if let Some(ping_ms) = settings.ping_ms
+                    && open.pause == Pause::Not
+                {
+                    let silent_since = open.heard_ms;
+                    if open.is_pinged && now >= silent_since + ping_ms + settings.pong_ms {
+                        self.counters.ping_timeouts.add(1);
+                        return Verdict::Drop;
+                    }
+                    if !open.is_pinged && now >= silent_since + ping_ms {
+                        open.is_pinged = true;
+                        ping = true;
+                    }
+                    let patience = if open.is_pinged { ping_ms + settings.pong_ms } else { ping_ms };
+                    next = next.min(silent_since + patience);
+                } else if let Some(ping_ms) = settings.ping_ms {
+                    // Not read for now: silence says nothing, but come back.
+                    open.heard_ms = now;
+                    next = next.min(now + ping_ms);
+                }
+            }
+            if ping {
+                let mut frame = Vec::with_capacity(2);
+                encode_frame(&mut frame, OpCode::Ping, b"");
+                self.queue_on(place, connection, &frame);
+            }
+            if next != NEVER {
+                self.look_by(place, connection, next);
+            }
+            Verdict::Keep
+        });
+        match verdict {
+            Some(Verdict::Drop) => self.connection_broken(place),
+            Some(Verdict::TimedOut) => self.request_timed_out(place),
+            Some(Verdict::Keep) | None => {}
+        }
+    }
+
+    /// Ends a connection whose object knows nothing of it any more, with a Close.
+    pub(crate) fn dismiss(&self, place: Place, code: u16, reason: &str) {
+        let mut frame = Vec::new();
+        encode_close(&mut frame, Some(code), reason);
+        self.queue_bytes(place, &frame);
+        self.leave(place, false);
+    }
+}

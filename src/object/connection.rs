@@ -1,0 +1,136 @@
+//! The record of one connection on the shard that has its descriptor. Owns the protocol state and the outbox; the
+//! socket's identity, tags and attachment are a [`Socket`](super::socket::Socket).
+//!
+//! ```text
+//!              request        101              Close both ways, or a fault
+//!   accepted -> Http --------> Open ------------------> Leaving -> (closed)
+//!                |  \                                      ^
+//!                |   +-- to another shard, opened there    |
+//!                +---- response with Connection: close ----+
+//! ```
+
+use super::directory::ConnectionId;
+use super::http::Request;
+use super::outbox::Outbox;
+use super::slab::Key;
+use crate::wire::{BodyDecoder, HeadScanner, Session};
+
+/// No deadline.
+pub(crate) const NEVER: u64 = u64::MAX;
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) id: ConnectionId,
+    pub(crate) phase: Phase,
+    pub(crate) outbox: Outbox,
+    /// When the phase's patience ends; the connection is dropped then.
+    pub(crate) deadline_ms: u64,
+    /// When output that the kernel refused must have moved on.
+    pub(crate) write_deadline_ms: u64,
+    /// When the wheel looks at it next.
+    pub(crate) look_ms: u64,
+    pub(crate) is_dirty: bool,
+    /// The kernel's buffer is full; a notice was asked for.
+    pub(crate) is_blocked: bool,
+}
+
+impl Connection {
+    pub(crate) fn new(id: ConnectionId, phase: Phase) -> Connection {
+        Connection {
+            id,
+            phase,
+            outbox: Outbox::default(),
+            deadline_ms: NEVER,
+            write_deadline_ms: NEVER,
+            look_ms: NEVER,
+            is_dirty: false,
+            is_blocked: false,
+        }
+    }
+}
+
+/// What a connection is for now.
+#[derive(Debug)]
+pub(crate) enum Phase {
+    /// Requests and responses.
+    Http(Box<HttpState>),
+    /// Frames.
+    Open(OpenState),
+    /// What is queued is sent, then FIN; what arrives is discarded, until the peer closes or the deadline.
+    Leaving {
+        /// FIN was sent.
+        finished: bool,
+        /// Close without waiting for the peer's FIN.
+        at_once: bool,
+    },
+    /// The driver was asked to close it.
+    Closing,
+}
+
+/// State of a connection that carries frames.
+#[derive(Debug)]
+pub(crate) struct OpenState {
+    pub(crate) socket: Key,
+    pub(crate) session: Session,
+    /// When the last bytes came.
+    pub(crate) heard_ms: u64,
+    pub(crate) is_pinged: bool,
+    /// Reading was paused, and why.
+    pub(crate) pause: Pause,
+    /// Second, and control frames that came in it.
+    pub(crate) control_second: u32,
+    pub(crate) control_frames: u32,
+    /// Bytes that the unfinished message was last seen to hold.
+    pub(crate) reassembly_bytes: usize,
+}
+
+/// Why a socket is not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pause {
+    /// It is read.
+    Not,
+    /// Its object has too much waiting.
+    Mailbox,
+    /// It sent too many control frames in this second.
+    Control,
+}
+
+/// State of a connection that carries requests.
+#[derive(Debug, Default)]
+pub(crate) struct HttpState {
+    /// What was received and not yet used.
+    pub(crate) received: Vec<u8>,
+    pub(crate) scanner: HeadScanner,
+    pub(crate) stage: Stage,
+    /// Requests so far; the number of the one being answered.
+    pub(crate) requests: u64,
+    /// How the response to the request being answered is to be written.
+    pub(crate) keep_alive: bool,
+    pub(crate) is_head_method: bool,
+    /// The answer to the key, when the request is an upgrade.
+    pub(crate) accept: Option<[u8; 28]>,
+    /// What the client offered in Sec-WebSocket-Protocol.
+    pub(crate) offered_protocols: Vec<String>,
+    /// An upgrade by another method than GET.
+    pub(crate) upgrade_by_wrong_method: bool,
+    /// The task that answers.
+    pub(crate) task: Option<u32>,
+}
+
+/// How far a request has come.
+#[derive(Debug, Default)]
+pub(crate) enum Stage {
+    #[default]
+    Head,
+    Body(Box<PartialBody>),
+    /// The worker answers.
+    Answering,
+}
+
+/// A request whose body is arriving.
+#[derive(Debug)]
+pub(crate) struct PartialBody {
+    pub(crate) request: Request,
+    pub(crate) decoder: BodyDecoder,
+}

@@ -1,0 +1,162 @@
+//! The object's side of the engine (Durable Objects API: `DurableObjectState`). Owns nothing; every method is one
+//! step on the shard's tables.
+
+use std::future::Future;
+use std::rc::Rc;
+use std::time::{Duration, SystemTime};
+
+use super::auto_response::WebSocketRequestResponsePair;
+use super::broadcast::Broadcast;
+use super::core::Core;
+use super::error::ApiError;
+use super::id::ObjectId;
+use super::mailbox::Mailbox;
+use super::message::Message;
+use super::slab::Key;
+use super::web_socket::WebSocket;
+
+/// What an object does with its sockets. Cheap to clone; keep one in the object.
+#[derive(Clone)]
+pub struct Context {
+    core: Rc<Core>,
+    object: Key,
+    mailbox: Rc<Mailbox>,
+    id: Rc<ObjectId>,
+}
+
+impl Context {
+    pub(crate) fn new(core: Rc<Core>, object: Key, mailbox: Rc<Mailbox>) -> Context {
+        let id = core.objects.borrow().get(object).map(|object| object.id.clone());
+        let id = Rc::new(id.expect("an actor's object exists"));
+        Context { core, object, mailbox, id }
+    }
+
+    /// The object's id.
+    pub fn id(&self) -> &ObjectId {
+        &self.id
+    }
+
+    /// Accepts a socket so that the object may hibernate while it stays connected. Its messages come to
+    /// `web_socket_message`. At most 10 distinct tags of at most 256 UTF-8 bytes; duplicates collapse.
+    ///
+    /// # Errors
+    /// [`ApiError::AlreadyAccepted`], [`ApiError::TooManyTags`], [`ApiError::TagTooLong`],
+    /// [`ApiError::TooManyWebSockets`]. The socket is not accepted then.
+    pub fn accept_web_socket(&self, ws: &WebSocket, tags: &[&str]) -> Result<(), ApiError> {
+        self.core.accept_web_socket(self.object, ws, tags)
+    }
+
+    /// The object's sockets: all, newest first, or those with a tag, oldest first. A socket is listed until its
+    /// close or error handler has returned.
+    pub fn get_web_sockets(&self, tag: Option<&str>) -> Vec<WebSocket> {
+        self.core.get_web_sockets(self.object, tag)
+    }
+
+    /// Number of sockets that [`Context::get_web_sockets`] without a tag would return, without making them.
+    pub fn web_socket_count(&self) -> usize {
+        self.core.objects.borrow().get(self.object).map_or(0, |object| object.roster.len())
+    }
+
+    /// The tags of a socket, in the order in which they were given.
+    ///
+    /// # Errors
+    /// [`ApiError::TagsBeforeAccept`].
+    pub fn get_tags(&self, ws: &WebSocket) -> Result<Vec<String>, ApiError> {
+        self.core.get_tags(ws)
+    }
+
+    /// Gives a socket one more tag. Nothing happens when it has it.
+    ///
+    /// # Errors
+    /// [`ApiError::TagsBeforeAccept`], [`ApiError::TooManyTags`], [`ApiError::TagTooLong`].
+    pub fn add_tag(&self, ws: &WebSocket, tag: &str) -> Result<(), ApiError> {
+        self.core.add_tag(ws, tag)
+    }
+
+    /// Takes a tag from a socket; `false` when it did not have it.
+    ///
+    /// # Errors
+    /// [`ApiError::TagsBeforeAccept`].
+    pub fn remove_tag(&self, ws: &WebSocket, tag: &str) -> Result<bool, ApiError> {
+        self.core.remove_tag(ws, tag)
+    }
+
+    /// A message to all of the object's sockets, encoded once. Nothing leaves before [`Broadcast::send`].
+    ///
+    /// ```no_run
+    /// # fn example(ctx: dormouse::Context, ws: dormouse::WebSocket) {
+    /// ctx.broadcast("for all").send();
+    /// ctx.broadcast("for red, but not the sender").tag("red").except(&ws).send();
+    /// # }
+    /// ```
+    pub fn broadcast<'a>(&'a self, message: impl Into<Message<'a>>) -> Broadcast<'a> {
+        Broadcast::new(&self.core, self.object, message.into())
+    }
+
+    /// Sets, or with `None` removes, the pair with which the engine answers without waking the object.
+    ///
+    /// # Errors
+    /// [`ApiError::AutoResponseTooLarge`]; the old pair stays.
+    pub fn set_web_socket_auto_response(
+        &self,
+        pair: impl Into<Option<WebSocketRequestResponsePair>>,
+    ) -> Result<(), ApiError> {
+        self.core.set_auto_response(self.object, pair.into())
+    }
+
+    /// The pair in force.
+    pub fn get_web_socket_auto_response(&self) -> Option<WebSocketRequestResponsePair> {
+        let objects = self.core.objects.borrow();
+        objects.get(self.object)?.auto_response.as_ref().map(|auto| auto.pair.clone())
+    }
+
+    /// When the pair last answered on this socket; kept after the pair is removed, and through hibernation.
+    pub fn get_web_socket_auto_response_timestamp(&self, ws: &WebSocket) -> Option<SystemTime> {
+        self.core.auto_response_timestamp(ws).map(|ms| SystemTime::UNIX_EPOCH + Duration::from_millis(ms))
+    }
+
+    /// How long a message, close or error handler may run, in milliseconds; 0 or `None` is without end. A handler
+    /// over its time is cancelled where it awaits and counts as failed.
+    ///
+    /// # Errors
+    /// [`ApiError::EventTimeoutTooLong`] over 604,800,000 (7 days).
+    pub fn set_hibernatable_web_socket_event_timeout(
+        &self,
+        timeout_ms: impl Into<Option<u64>>,
+    ) -> Result<(), ApiError> {
+        self.core.set_event_timeout(self.object, timeout_ms.into())
+    }
+
+    /// The event timeout in force, in milliseconds.
+    pub fn get_hibernatable_web_socket_event_timeout(&self) -> Option<u64> {
+        self.core.objects.borrow().get(self.object).and_then(|object| object.event_timeout_ms)
+    }
+
+    /// Has [`DurableObject::tick`](super::DurableObject::tick) called at this interval, or no more with `None`. An
+    /// object that ticks does not hibernate. The interval is at least a millisecond; a tick that is late because a
+    /// handler runs is not made up for.
+    pub fn set_tick(&self, interval: impl Into<Option<Duration>>) {
+        self.core.set_tick(self.object, interval.into());
+    }
+
+    /// Waits. Other events of this object wait too; those of other objects do not.
+    pub async fn sleep(&self, duration: Duration) {
+        self.core.sleep(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)).await;
+    }
+
+    /// Lets a future run beside the object's events. The object does not hibernate before it is done. A panic in it
+    /// ends only itself.
+    pub fn wait_until(&self, future: impl Future<Output = ()> + 'static) {
+        self.core.wait_until(self.object, &self.mailbox, future);
+    }
+
+    /// Milliseconds since the Unix epoch, as of the beginning of this turn.
+    pub fn now_ms(&self) -> u64 {
+        self.core.now.get().wall_ms
+    }
+
+    /// A random version 4 UUID (RFC 9562), as `crypto.randomUUID()` gives.
+    pub fn random_uuid(&self) -> String {
+        self.core.random_uuid()
+    }
+}

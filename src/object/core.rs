@@ -1,0 +1,160 @@
+//! One shard's world of objects, as its parts share it. Owns the tables; what is done with them stands in the files
+//! that say `impl Core`, one rule each. Every table has a cell of its own and is borrowed for one step only, never
+//! while a handler runs, so that a handler may call anything.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::calls::Calls;
+use super::class::Class;
+use super::connection::Connection;
+use super::counters::ShardCounters;
+use super::directory::{ConnectionId, Directory};
+use super::driver::{Effect, Effects, Now, Place, ShardId};
+use super::id::IdBytes;
+use super::mesh::{HandOff, MeshMessage, SocketName};
+use super::object::Object;
+use super::output::Output;
+use super::settings::Settings;
+use super::slab::{Key, Slab};
+use super::socket::Socket;
+use super::tasks::Tasks;
+use super::timers::Timers;
+use super::wheel::Wheel;
+use super::worker::ErasedWorker;
+
+/// What all shards of an engine have in common.
+pub(crate) struct Shared {
+    pub(crate) settings: Settings,
+    pub(crate) classes: Vec<Class>,
+    pub(crate) vars: Vec<(String, String)>,
+    pub(crate) worker: Arc<dyn ErasedWorker>,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) shards: u16,
+}
+
+pub(crate) struct Core {
+    pub(crate) shard: ShardId,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) counters: Arc<ShardCounters>,
+    pub(crate) now: Cell<Now>,
+    pub(crate) random: Cell<u64>,
+    pub(crate) connections: RefCell<Vec<Option<Connection>>>,
+    pub(crate) sockets: RefCell<Slab<Socket>>,
+    pub(crate) objects: RefCell<Slab<Object>>,
+    pub(crate) names: RefCell<HashMap<(u16, IdBytes), Key>>,
+    pub(crate) output: RefCell<Output>,
+    /// Connections with something to send.
+    pub(crate) dirty: RefCell<Vec<Place>>,
+    pub(crate) tasks: Tasks,
+    pub(crate) calls: Calls,
+    pub(crate) timers: RefCell<Timers>,
+    pub(crate) wheel: RefCell<Wheel>,
+    pub(crate) effects: RefCell<Effects>,
+    /// Connections that come over, by sender and token.
+    pub(crate) arriving: RefCell<HashMap<(ShardId, u32), HandOff>>,
+    /// Connections whose descriptors are on their way, by token.
+    pub(crate) departing: RefCell<HashMap<u32, (ShardId, ConnectionId)>>,
+    pub(crate) tokens: Cell<u32>,
+    /// Sockets whose other end was dropped unused.
+    pub(crate) abandoned: RefCell<Vec<(ShardId, SocketName)>>,
+    /// Objects that may hibernate at once.
+    pub(crate) quiet: RefCell<Vec<Key>>,
+    pub(crate) reassembly_bytes: Cell<usize>,
+    pub(crate) is_draining: Cell<bool>,
+    pub(crate) events_begun: Cell<u64>,
+}
+
+impl Core {
+    pub(crate) fn new(
+        shard: ShardId,
+        shared: Arc<Shared>,
+        counters: Arc<ShardCounters>,
+        seed: u64,
+    ) -> Rc<Core> {
+        Rc::new(Core {
+            shard,
+            shared,
+            counters,
+            now: Cell::default(),
+            random: Cell::new(seed),
+            connections: RefCell::default(),
+            sockets: RefCell::default(),
+            objects: RefCell::default(),
+            names: RefCell::default(),
+            output: RefCell::default(),
+            dirty: RefCell::default(),
+            tasks: Tasks::default(),
+            calls: Calls::default(),
+            timers: RefCell::default(),
+            wheel: RefCell::default(),
+            effects: RefCell::default(),
+            arriving: RefCell::default(),
+            departing: RefCell::default(),
+            tokens: Cell::new(0),
+            abandoned: RefCell::default(),
+            quiet: RefCell::default(),
+            reassembly_bytes: Cell::new(0),
+            is_draining: Cell::new(false),
+            events_begun: Cell::new(0),
+        })
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.shared.settings
+    }
+
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.now.get().monotonic_ms
+    }
+
+    /// SplitMix64: enough for ids, whose secrecy nothing depends on; seeded by the driver so that a run replays.
+    pub(crate) fn next_random(&self) -> u64 {
+        let state = self.random.get().wrapping_add(0x9E37_79B9_7F4A_7C15);
+        self.random.set(state);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    pub(crate) fn effect(&self, effect: Effect) {
+        self.effects.borrow_mut().sockets.push(effect);
+    }
+
+    pub(crate) fn tell(&self, shard: ShardId, message: MeshMessage) {
+        self.effects.borrow_mut().mesh.push((shard, message));
+    }
+
+    /// Runs `f` on the connection at `place`, if there is one.
+    pub(crate) fn with_connection<R>(&self, place: Place, f: impl FnOnce(&mut Connection) -> R) -> Option<R> {
+        self.connections.borrow_mut().get_mut(place.0 as usize)?.as_mut().map(f)
+    }
+
+    pub(crate) fn insert_connection(&self, place: Place, connection: Connection) {
+        let mut connections = self.connections.borrow_mut();
+        let at = place.0 as usize;
+        if connections.len() <= at {
+            connections.resize_with(at + 1, || None);
+        }
+        debug_assert!(connections[at].is_none(), "the driver reuses a place only after it is free");
+        connections[at] = Some(connection);
+        self.counters.connections.set(self.counters.connections.get() + 1);
+    }
+
+    pub(crate) fn remove_connection(&self, place: Place) {
+        let removed = self.connections.borrow_mut().get_mut(place.0 as usize).and_then(Option::take);
+        if let Some(mut connection) = removed {
+            connection.outbox.clear(&mut self.output.borrow_mut());
+            self.counters.connections.set(self.counters.connections.get() - 1);
+        }
+    }
+
+    /// Has the wheel look at a connection by `deadline_ms`.
+    pub(crate) fn look_by(&self, place: Place, connection: &mut Connection, deadline_ms: u64) {
+        if deadline_ms < connection.look_ms {
+            connection.look_ms = self.wheel.borrow_mut().insert(place, deadline_ms);
+        }
+    }
+}

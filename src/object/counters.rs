@@ -1,0 +1,99 @@
+//! What happened, counted. Owns numbers that any thread may read; each is written by one shard only.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A number that only grows, or that one thread sets.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// The number now.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    // One shard writes, so a load and a store do, without a locked instruction.
+    pub(crate) fn add(&self, count: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
+    }
+
+    pub(crate) fn set(&self, count: u64) {
+        self.0.store(count, Ordering::Relaxed);
+    }
+}
+
+/// Numbers of one namespace on one shard.
+#[derive(Debug, Default)]
+pub struct NamespaceCounters {
+    /// Instances constructed.
+    pub constructions: Counter,
+    /// Instances dropped because nothing happened.
+    pub hibernations: Counter,
+    /// Instances dropped because a handler or the constructor failed.
+    pub failures: Counter,
+    /// Messages delivered to handlers.
+    pub messages: Counter,
+    /// Instances in memory now.
+    pub awake: Counter,
+    /// Sockets accepted now.
+    pub sockets: Counter,
+}
+
+/// Numbers of one shard.
+#[derive(Debug, Default)]
+pub struct ShardCounters {
+    /// Connections open now, in whichever protocol.
+    pub connections: Counter,
+    /// Connections accepted.
+    pub accepted: Counter,
+    /// Requests refused before they reached a worker.
+    pub requests_refused: Counter,
+    /// Requests that reached a worker.
+    pub requests: Counter,
+    /// Messages received, whole.
+    pub messages_received: Counter,
+    /// Bytes of payload received in them.
+    pub bytes_received: Counter,
+    /// Frames queued, one for each recipient.
+    pub frames_queued: Counter,
+    /// Frames encoded: a broadcast counts once.
+    pub frames_encoded: Counter,
+    /// Bytes copied to encode them.
+    pub bytes_encoded: Counter,
+    /// Messages answered by an auto-response pair.
+    pub auto_responses: Counter,
+    /// Sockets closed with 1013 because they did not read.
+    pub slow_readers_closed: Counter,
+    /// Messages dropped because a socket did not read, where its class asks for that.
+    pub messages_dropped: Counter,
+    /// Connections lost because they took no byte for the write-progress time.
+    pub write_timeouts: Counter,
+    /// Connections lost because they did not answer a ping.
+    pub ping_timeouts: Counter,
+    /// Connections dropped because the peer did not answer a Close.
+    pub close_timeouts: Counter,
+    /// Connections closed because a request did not arrive in time.
+    pub request_timeouts: Counter,
+    /// Violations of RFC 6455 by peers.
+    pub protocol_errors: Counter,
+    /// Times a socket's reading was paused because of too many control frames.
+    pub control_pauses: Counter,
+    /// Times a socket's reading was paused because its object had too much waiting.
+    pub mailbox_pauses: Counter,
+    /// Handlers that panicked.
+    pub panics: Counter,
+    /// Events cancelled because they took too long.
+    pub event_timeouts: Counter,
+    /// By namespace, in the order in which they were bound.
+    pub namespaces: Vec<NamespaceCounters>,
+}
+
+impl ShardCounters {
+    /// All zero.
+    pub fn new(namespaces: usize) -> ShardCounters {
+        ShardCounters {
+            namespaces: (0..namespaces).map(|_| NamespaceCounters::default()).collect(),
+            ..ShardCounters::default()
+        }
+    }
+}

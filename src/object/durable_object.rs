@@ -1,0 +1,127 @@
+//! What applications implement: an object and a worker. Owns the traits and their defaults.
+
+use super::context::Context;
+use super::env::Env;
+use super::error::Result;
+use super::http::{Request, Response};
+use super::message::Message;
+use super::web_socket::WebSocket;
+use crate::wire::ProtocolError;
+
+/// What to do with a message for a socket that has `limits.output_bytes_per_socket` waiting because its client does
+/// not read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SlowReader {
+    /// Close it with 1013. Nothing is ever missing in what a client has read.
+    #[default]
+    Close,
+    /// Drop the message, and count it. For state that the next message replaces.
+    DropNewest,
+}
+
+/// A single-threaded piece of state with an id, that clients connect to.
+///
+/// The engine makes an instance at the first event and again after hibernation; it calls one handler at a time and
+/// awaits it before the next, in the order of arrival. All handlers may be async. An error or a panic of a handler
+/// other than `fetch` drops the instance and closes the event's socket with 1011; other sockets stay connected, and
+/// the next event makes a new instance.
+///
+/// ```
+/// use dormouse::{Context, DurableObject, Env, Message, Request, Response, Result, WebSocket, WebSocketPair};
+///
+/// struct Room {
+///     ctx: Context,
+/// }
+///
+/// impl DurableObject for Room {
+///     async fn new(ctx: Context, _env: Env) -> Result<Room> {
+///         Ok(Room { ctx })
+///     }
+///
+///     async fn fetch(&mut self, _request: Request) -> Result<Response> {
+///         let pair = WebSocketPair::new();
+///         self.ctx.accept_web_socket(&pair.server, &[])?;
+///         Ok(Response::web_socket(pair.client))
+///     }
+///
+///     async fn web_socket_message(&mut self, _ws: &WebSocket, message: Message<'_>) -> Result<()> {
+///         self.ctx.broadcast(message).send();
+///         Ok(())
+///     }
+/// }
+/// ```
+// Objects never leave their shard's thread, so their futures need not be Send.
+#[allow(async_fn_in_trait)]
+pub trait DurableObject: Sized + 'static {
+    /// What happens to clients that do not read.
+    const SLOW_READER: SlowReader = SlowReader::Close;
+
+    /// Makes the instance, at the first event and at each wake, before the event is delivered. Sockets that stayed
+    /// connected are in [`Context::get_web_sockets`] already. Keep it short.
+    ///
+    /// # Errors
+    /// The event's caller gets a 500, and the object's sockets are closed with 1011.
+    async fn new(ctx: Context, env: Env) -> Result<Self>;
+
+    /// Answers a request that a worker or another object passed on.
+    ///
+    /// # Errors
+    /// The client gets a status without detail: 503 for [`ApiError::TooManyWebSockets`](super::ApiError), else 500.
+    /// A caller that is an object gets the error itself. The instance stays.
+    async fn fetch(&mut self, _request: Request) -> Result<Response> {
+        Ok(Response::new(404, "this object answers no requests\n"))
+    }
+
+    /// A message of an accepted socket.
+    async fn web_socket_message(&mut self, _ws: &WebSocket, _message: Message<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    /// A socket was closed by its client, with `code` and `reason` (1005 when it gave none), or was lost (1006,
+    /// `was_clean` is false). The engine answers the client's Close with its own code if the handler does not call
+    /// [`WebSocket::close`]. The socket leaves [`Context::get_web_sockets`] when the handler has returned.
+    async fn web_socket_close(
+        &mut self,
+        _ws: &WebSocket,
+        _code: u16,
+        _reason: &str,
+        _was_clean: bool,
+    ) -> Result<()> {
+        Ok(())
+    }
+
+    /// A client broke the protocol; it was told with the error's close code. `web_socket_close` does not follow.
+    async fn web_socket_error(&mut self, _ws: &WebSocket, _error: &ProtocolError) -> Result<()> {
+        Ok(())
+    }
+
+    /// The time set with [`Context::set_tick`] has passed.
+    async fn tick(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Answers requests, on the shard that accepted the connection; routes those for objects to them.
+///
+/// ```
+/// use dormouse::{Env, Request, Response, Result, Worker};
+///
+/// struct Router;
+///
+/// impl Worker for Router {
+///     async fn fetch(&self, request: Request, env: &Env) -> Result<Response> {
+///         match request.path() {
+///             "/" => Ok(Response::text("hello\n")),
+///             room => env.namespace("ROOM")?.get_by_name(room).fetch(request).await,
+///         }
+///     }
+/// }
+/// ```
+#[allow(async_fn_in_trait)]
+pub trait Worker: Send + Sync + Sized + 'static {
+    /// Answers one request.
+    ///
+    /// # Errors
+    /// The client gets a status without detail: what an error of the API says, else 500.
+    async fn fetch(&self, request: Request, env: &Env) -> Result<Response>;
+}

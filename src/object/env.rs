@@ -1,0 +1,135 @@
+//! What a worker or an object can reach: bindings, ids and stubs of other objects. Owns nothing; names and asks.
+
+use std::rc::Rc;
+
+use super::core::Core;
+use super::error::{ApiError, Result};
+use super::http::{Request, Response};
+use super::id::ObjectId;
+use super::mailbox::Mailbox;
+use super::mesh::ObjectName;
+use super::status::ObjectStatus;
+
+/// The environment: namespaces by the name they are bound to, and text variables from the config.
+#[derive(Clone)]
+pub struct Env {
+    core: Rc<Core>,
+    /// The object this belongs to; calls it makes are known to be its.
+    caller: Option<Rc<Mailbox>>,
+}
+
+impl Env {
+    pub(crate) fn of_worker(core: Rc<Core>) -> Env {
+        Env { core, caller: None }
+    }
+
+    pub(crate) fn of_object(core: Rc<Core>, caller: Rc<Mailbox>) -> Env {
+        Env { core, caller: Some(caller) }
+    }
+
+    /// The namespace bound as `binding`.
+    ///
+    /// # Errors
+    /// [`ApiError::UnknownBinding`] when the engine was built without it.
+    pub fn namespace(&self, binding: &str) -> Result<Namespace, ApiError> {
+        let classes = &self.core.shared.classes;
+        match classes.iter().position(|class| class.binding == binding) {
+            Some(class) => Ok(Namespace { env: self.clone(), class: class as u16 }),
+            None => Err(ApiError::UnknownBinding { name: binding.to_owned() }),
+        }
+    }
+
+    /// A variable of the config's `[vars]` table.
+    pub fn var(&self, name: &str) -> Option<&str> {
+        self.core.shared.vars.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Number of shards of this engine.
+    pub fn shards(&self) -> u16 {
+        self.core.shared.shards
+    }
+
+    /// A random version 4 UUID (RFC 9562), as `crypto.randomUUID()` gives.
+    pub fn random_uuid(&self) -> String {
+        self.core.random_uuid()
+    }
+}
+
+/// The objects of one type (Durable Objects API: `DurableObjectNamespace`).
+#[derive(Clone)]
+pub struct Namespace {
+    env: Env,
+    class: u16,
+}
+
+impl Namespace {
+    fn binding(&self) -> &str {
+        &self.env.core.shared.classes[usize::from(self.class)].binding
+    }
+
+    /// The id that belongs to a name: the same for ever.
+    pub fn id_from_name(&self, name: &str) -> ObjectId {
+        ObjectId::from_name(self.binding(), name)
+    }
+
+    /// An id that nobody has.
+    pub fn new_unique_id(&self) -> ObjectId {
+        ObjectId::from_random(self.binding(), [(); 3].map(|()| self.env.core.next_random()))
+    }
+
+    /// The id that printed as these 64 hex digits.
+    ///
+    /// # Errors
+    /// [`ApiError::InvalidId`] when it is none, or one of another namespace.
+    pub fn id_from_string(&self, hex: &str) -> Result<ObjectId, ApiError> {
+        ObjectId::from_hex(self.binding(), hex)
+    }
+
+    /// A stub of the object with this id. The object is made when it is first called.
+    pub fn get(&self, id: &ObjectId) -> Stub {
+        Stub { env: self.env.clone(), class: self.class, id: id.clone() }
+    }
+
+    /// A stub of the object with this name.
+    pub fn get_by_name(&self, name: &str) -> Stub {
+        self.get(&self.id_from_name(name))
+    }
+}
+
+/// A way to call one object, wherever it lives (Durable Objects API: `DurableObjectStub`).
+#[derive(Clone)]
+pub struct Stub {
+    env: Env,
+    class: u16,
+    id: ObjectId,
+}
+
+impl Stub {
+    /// The object's id.
+    pub fn id(&self) -> &ObjectId {
+        &self.id
+    }
+
+    /// The object's name, if its id was made from one.
+    pub fn name(&self) -> Option<&str> {
+        self.id.name()
+    }
+
+    /// Calls the object's `fetch`. A request for a WebSocket takes its connection along: return the response as it is.
+    ///
+    /// # Errors
+    /// The object's own error; [`ApiError::CallCycle`], [`ApiError::CallTimedOut`], [`ApiError::CallAborted`] or
+    /// [`ApiError::Overloaded`] when it could not answer.
+    pub async fn fetch(&self, request: Request) -> Result<Response> {
+        self.env.core.call(self.name_of_object(), request, self.env.caller.as_deref()).await
+    }
+
+    /// How the object fares. Does not wake it.
+    pub async fn status(&self) -> ObjectStatus {
+        self.env.core.object_status(self.name_of_object()).await
+    }
+
+    fn name_of_object(&self) -> ObjectName {
+        ObjectName { class: self.class, bytes: self.id.bytes(), name: self.id.shared_name() }
+    }
+}

@@ -1,0 +1,259 @@
+//! One event, from the mailbox to its end. Owns what surrounds a handler: Close frames in their turn, the answer to
+//! a client's Close, timeouts, and giving up.
+
+use std::rc::Rc;
+
+use super::auto_response::AutoResponse;
+use super::closing::LOST_REASON;
+use super::connection::{Pause, Phase};
+use super::core::Core;
+use super::driver::{Effect, Receive};
+use super::error::{ApiError, Error};
+use super::mailbox::{Current, Event, Mailbox, Running};
+use super::slab::Key;
+use super::socket::Link;
+use super::timers::Timer;
+use crate::wire::close;
+
+impl Core {
+    /// Puts an event into an object's mailbox and has the object run.
+    pub(crate) fn push_event(self: &Rc<Core>, object: Key, event: Event) {
+        if let Some(key) = event.socket()
+            && let Some(socket) = self.sockets.borrow_mut().get_mut(key)
+        {
+            socket.pending_events += 1;
+        }
+        self.mailbox_of(object).push(event);
+        self.wake_object(object);
+    }
+
+    /// What is done before a handler runs; `None` when no handler is to run.
+    pub(crate) fn begin_event(
+        self: &Rc<Core>,
+        object: Key,
+        mailbox: &Mailbox,
+        event: Event,
+    ) -> Option<Event> {
+        let mut close_answer = None;
+        let mut reply = None;
+        let mut event = event;
+        let kind = match &mut event {
+            Event::Message { socket, .. } => {
+                // A socket that its object was relieved of meanwhile has no more messages.
+                self.sockets.borrow().get(*socket)?;
+                Running::Message
+            }
+            Event::AutoResponse { socket } => {
+                self.auto_respond_late(object, *socket);
+                return None;
+            }
+            Event::Close { socket, code, reason, was_clean } => {
+                self.sockets.borrow().get(*socket)?;
+                if *was_clean {
+                    let code = Some(*code).filter(|code| close::is_allowed_on_wire(*code));
+                    close_answer = Some((code, reason.clone()));
+                }
+                Running::Close
+            }
+            Event::Error { socket, error } => {
+                self.sockets.borrow().get(*socket)?;
+                self.close_for_error(*socket, error.close_code(), &error.to_string());
+                Running::Error
+            }
+            Event::Fetch(fetch) => {
+                reply = fetch.reply.take();
+                *mailbox.chain.borrow_mut() = std::mem::take(&mut fetch.chain);
+                Running::Fetch
+            }
+            Event::Tick => Running::Tick,
+        };
+        let socket = event.socket();
+        if kind != Running::Fetch {
+            mailbox.chain.borrow_mut().clear();
+        }
+        if kind == Running::Message
+            && let Some(object) = self.objects.borrow().get(object)
+        {
+            self.counters.namespaces[usize::from(object.class)].messages.add(1);
+        }
+        let number = self.events_begun.get() + 1;
+        self.events_begun.set(number);
+        let started_ms = self.now_ms();
+        *mailbox.current.borrow_mut() =
+            Some(Current { kind, socket, close_answer, reply, started_ms, number, has_timer: false });
+        Some(event)
+    }
+
+    /// Tells a peer that broke the protocol so, and reads it no more.
+    fn close_for_error(self: &Rc<Core>, key: Key, code: u16, reason: &str) {
+        let mut end = close::REASON_BYTES_MAX.min(reason.len());
+        while !reason.is_char_boundary(end) {
+            end -= 1;
+        }
+        let (place, already_closing) = {
+            let mut sockets = self.sockets.borrow_mut();
+            let Some(socket) = sockets.get_mut(key) else { return };
+            let place = socket.place();
+            socket.link = Link::Gone;
+            (place, std::mem::replace(&mut socket.close.sent, true))
+        };
+        match place {
+            Some(place) if already_closing => self.leave(place, false),
+            Some(place) => self.dismiss(place, code, &reason[..end]),
+            None => {}
+        }
+    }
+
+    fn auto_respond_late(self: &Rc<Core>, object: Key, key: Key) {
+        let auto: Option<Rc<AutoResponse>> =
+            self.objects.borrow().get(object).and_then(|object| object.auto_response.clone());
+        let place = {
+            let mut sockets = self.sockets.borrow_mut();
+            let Some(socket) = sockets.get_mut(key) else { return };
+            socket.pending_events -= 1;
+            if socket.close.sent {
+                return;
+            }
+            // The pair was taken away while the request waited: the message was the engine's then, and is now.
+            if auto.is_none() {
+                return;
+            }
+            socket.auto_response_ms = self.now.get().wall_ms;
+            socket.place()
+        };
+        if let (Some(auto), Some(place)) = (auto, place) {
+            self.queue_bytes(place, &auto.frame);
+        }
+    }
+
+    /// A handler has returned.
+    pub(crate) fn finish_event(self: &Rc<Core>, object_key: Key, mailbox: &Mailbox) {
+        let Some(current) = mailbox.current.borrow_mut().take() else { return };
+        self.end_of_socket_event(&current);
+        let paused = {
+            let mut objects = self.objects.borrow_mut();
+            let Some(object) = objects.get_mut(object_key) else { return };
+            object.last_event_ms = self.now_ms();
+            object.failures = 0;
+            let (events, bytes) = mailbox.waiting();
+            let settings = self.settings();
+            let is_relieved =
+                events <= settings.mailbox_events_max / 2 && bytes <= settings.mailbox_bytes_max / 2;
+            if is_relieved && !object.paused.is_empty() {
+                std::mem::take(&mut object.paused)
+            } else {
+                Vec::new()
+            }
+        };
+        for place in paused {
+            self.with_connection(place, |connection| {
+                if let Phase::Open(open) = &mut connection.phase
+                    && open.pause == Pause::Mailbox
+                {
+                    open.pause = Pause::Not;
+                    self.effect(Effect::Receive(place, Receive::Multishot));
+                }
+            });
+        }
+    }
+
+    /// What becomes of the socket of an event that is over, however it ended.
+    pub(crate) fn end_of_socket_event(self: &Rc<Core>, current: &Current) {
+        let Some(key) = current.socket else { return };
+        if let Some(socket) = self.sockets.borrow_mut().get_mut(key) {
+            socket.pending_events = socket.pending_events.saturating_sub(1);
+        }
+        if matches!(current.kind, Running::Close | Running::Error) {
+            self.answer_close(key, current);
+            self.remove_socket(key);
+        }
+    }
+
+    /// RFC 6455 5.5.1: a Close is answered. The handler may have done it; else its own code goes back.
+    pub(crate) fn answer_close(&self, key: Key, current: &Current) {
+        if let Some((code, reason)) = &current.close_answer {
+            self.start_close(key, *code, reason);
+        }
+    }
+
+    /// Takes a socket off its object.
+    pub(crate) fn remove_socket(&self, key: Key) {
+        let (mut objects, mut sockets) = (self.objects.borrow_mut(), self.sockets.borrow_mut());
+        let Some(socket) = sockets.get(key) else { return };
+        if let Some(object) = objects.get_mut(socket.object) {
+            let counter = &self.counters.namespaces[usize::from(object.class)].sockets;
+            counter.set(counter.get() - 1);
+            object.roster.remove(key, &mut sockets);
+        }
+        sockets.remove(key);
+    }
+
+    /// A handler was left waiting: answer a Close now, and see that the event ends in time.
+    pub(crate) fn handler_suspended(self: &Rc<Core>, object_key: Key, mailbox: &Mailbox) {
+        let mut answer = None;
+        if let Some(current) = &mut *mailbox.current.borrow_mut() {
+            if let (Some(key), Some(close_answer)) = (current.socket, current.close_answer.take()) {
+                answer = Some((key, close_answer));
+            }
+            if !current.has_timer {
+                let timeout_ms = match current.kind {
+                    Running::Fetch => Some(self.settings().fetch_ms),
+                    Running::Tick => None,
+                    _ => self.objects.borrow().get(object_key).and_then(|object| object.event_timeout_ms),
+                };
+                if let Some(timeout_ms) = timeout_ms {
+                    current.has_timer = true;
+                    let deadline = current.started_ms.saturating_add(timeout_ms);
+                    self.timers.borrow_mut().insert(deadline, Timer::Event(object_key, current.number));
+                }
+            }
+        }
+        if let Some((key, (code, reason))) = answer {
+            self.start_close(key, code, &reason);
+        }
+    }
+
+    /// The time of an event is over, if it still runs.
+    pub(crate) fn event_timed_out(self: &Rc<Core>, object: Key, number: u64) {
+        let Some(mailbox) = self.objects.borrow().get(object).map(|object| object.mailbox.clone()) else {
+            return;
+        };
+        let runs = mailbox.current.borrow().as_ref().is_some_and(|current| current.number == number);
+        if runs {
+            self.counters.event_timeouts.add(1);
+            self.fail_instance(object, &mailbox, ApiError::CallTimedOut.into());
+        }
+    }
+
+    /// Ends the running event as failed.
+    pub(crate) fn fail_current(self: &Rc<Core>, mailbox: &Mailbox, error: Error) {
+        let Some(mut current) = mailbox.current.borrow_mut().take() else { return };
+        self.answer(current.reply.take(), Err(error));
+        if let Some(key) = current.socket
+            && current.kind == Running::Message
+        {
+            // SEMANTICS 1: the event's socket gets 1011, the others stay.
+            self.start_close(key, Some(close::INTERNAL_ERROR), "the object failed");
+        }
+        self.end_of_socket_event(&current);
+    }
+
+    /// A socket whose 101 can never be written.
+    pub(crate) fn socket_abandoned(self: &Rc<Core>, key: Key) {
+        let object = {
+            let mut sockets = self.sockets.borrow_mut();
+            let Some(socket) = sockets.get_mut(key) else { return };
+            if !matches!(socket.link, Link::Pending(_)) || socket.close.received {
+                return;
+            }
+            socket.link = Link::Gone;
+            socket.close.received = true;
+            socket.object
+        };
+        let reason = LOST_REASON.into();
+        self.push_event(
+            object,
+            Event::Close { socket: key, code: close::ABNORMAL, reason, was_clean: false },
+        );
+    }
+}

@@ -1,0 +1,183 @@
+//! What a turn has queued, taken to the driver: one send for each socket. Owns the batches and what follows from a
+//! socket that takes less.
+
+use std::rc::Rc;
+
+use arrayvec::ArrayVec;
+
+use super::connection::{NEVER, Phase};
+use super::core::Core;
+use super::driver::{BATCH_MAX, Effect, Outgoing, PARTS_MAX, Place, Shortfall, Transmit};
+
+/// Parts of all sends of one batch.
+const BATCH_PARTS_MAX: usize = 4 * BATCH_MAX;
+
+const _: () = assert!(PARTS_MAX <= BATCH_PARTS_MAX, "one send fits a batch");
+
+/// How often a socket may come up again in one flush, each time for the parts that did not fit the send before.
+const PASSES_MAX: usize = 1_024;
+
+impl Core {
+    pub(crate) fn flush(self: &Rc<Core>, transmit: &mut impl Transmit) {
+        let mut dirty = std::mem::take(&mut *self.dirty.borrow_mut());
+        for _ in 0..PASSES_MAX {
+            if dirty.is_empty() {
+                break;
+            }
+            // In place order: random order costs the kernel a quarter more.
+            if !dirty.is_sorted() {
+                dirty.sort_unstable();
+            }
+            self.flush_pass(&dirty, transmit);
+            dirty.retain(|place| self.is_unfinished(*place));
+        }
+        let effort = {
+            let mut output = self.output.borrow_mut();
+            output.end_of_flush();
+            output.effort()
+        };
+        self.counters.frames_encoded.set(effort.0);
+        self.counters.bytes_encoded.set(effort.1);
+        dirty.clear();
+        let mut queue = self.dirty.borrow_mut();
+        if queue.is_empty() {
+            // Keep the larger of the two buffers.
+            *queue = dirty;
+        }
+        drop(queue);
+        self.enforce_shard_budget();
+    }
+
+    /// Sends once for each of `dirty`.
+    fn flush_pass(self: &Rc<Core>, dirty: &[Place], transmit: &mut impl Transmit) {
+        let mut shortfalls: Vec<(usize, Shortfall)> = Vec::new();
+        let mut rest = dirty;
+        while !rest.is_empty() {
+            let mut taken: ArrayVec<(Place, usize, usize), BATCH_MAX> = ArrayVec::new();
+            let looked_at;
+            {
+                let connections = self.connections.borrow();
+                let output = self.output.borrow();
+                let mut parts: ArrayVec<&[u8], BATCH_PARTS_MAX> = ArrayVec::new();
+                let mut at = 0;
+                for place in rest {
+                    if taken.is_full() {
+                        break;
+                    }
+                    let connection = connections.get(place.0 as usize).and_then(Option::as_ref);
+                    let Some(connection) = connection.filter(|c| !c.outbox.is_empty() && !c.is_blocked)
+                    else {
+                        at += 1;
+                        continue;
+                    };
+                    let start = parts.len();
+                    let count = connection.outbox.segments().take(PARTS_MAX).count();
+                    if start + count > BATCH_PARTS_MAX {
+                        break;
+                    }
+                    let mut bytes = 0;
+                    for segment in connection.outbox.segments().take(PARTS_MAX) {
+                        bytes += segment.len();
+                        parts.push(output.bytes(segment));
+                    }
+                    taken.push((*place, count, bytes));
+                    at += 1;
+                }
+                looked_at = at;
+                let mut batch: ArrayVec<Outgoing<'_>, BATCH_MAX> = ArrayVec::new();
+                let mut start = 0;
+                for (place, count, _) in &taken {
+                    batch.push(Outgoing { place: *place, parts: &parts[start..start + count] });
+                    start += count;
+                }
+                if !batch.is_empty() {
+                    transmit.transmit(&batch, &mut shortfalls);
+                }
+            }
+            shortfalls.sort_unstable_by_key(|(at, _)| *at);
+            let mut short = shortfalls.drain(..).peekable();
+            for (index, (place, _, bytes)) in taken.iter().enumerate() {
+                let shortfall = short.next_if(|(at, _)| *at == index).map(|(_, shortfall)| shortfall);
+                self.sent(*place, *bytes, shortfall);
+            }
+            drop(short);
+            rest = &rest[looked_at..];
+        }
+    }
+
+    fn sent(self: &Rc<Core>, place: Place, bytes: usize, shortfall: Option<Shortfall>) {
+        let now = self.now_ms();
+        match shortfall {
+            None => {
+                self.with_connection(place, |connection| {
+                    connection.outbox.consume(bytes, &mut self.output.borrow_mut());
+                    connection.write_deadline_ms = NEVER;
+                });
+            }
+            Some(Shortfall::Full(taken)) => {
+                self.with_connection(place, |connection| {
+                    let mut output = self.output.borrow_mut();
+                    connection.outbox.consume(taken.min(bytes), &mut output);
+                    connection.outbox.evacuate(&mut output);
+                    connection.is_blocked = true;
+                    if taken > 0 || connection.write_deadline_ms == NEVER {
+                        connection.write_deadline_ms = now + self.settings().write_progress_ms;
+                    }
+                    let deadline = connection.write_deadline_ms;
+                    self.look_by(place, connection, deadline);
+                    self.effect(Effect::AwaitWritable(place));
+                });
+            }
+            Some(Shortfall::Lost) => self.connection_broken(place),
+        }
+    }
+
+    /// Settles a place after a pass; `true` when it has more to send at once.
+    fn is_unfinished(&self, place: Place) -> bool {
+        let unfinished = self.with_connection(place, |connection| {
+            if !connection.outbox.is_empty() && !connection.is_blocked {
+                return true;
+            }
+            connection.is_dirty = false;
+            if connection.is_blocked && !connection.outbox.is_empty() {
+                // What joined the queue of a blocked socket leaves the arena as well.
+                connection.outbox.evacuate(&mut self.output.borrow_mut());
+            }
+            false
+        });
+        if unfinished != Some(true) {
+            self.after_flush(place);
+        }
+        unfinished == Some(true)
+    }
+
+    /// The kernel takes bytes again.
+    pub(crate) fn writable(&self, place: Place) {
+        self.with_connection(place, |connection| {
+            connection.is_blocked = false;
+            if !connection.is_dirty {
+                connection.is_dirty = true;
+                self.dirty.borrow_mut().push(place);
+            }
+        });
+    }
+
+    /// RELIABILITY: while all sockets together hold more than they may, the one that holds most is dropped.
+    fn enforce_shard_budget(self: &Rc<Core>) {
+        while self.output.borrow().queued_bytes() > self.settings().output_shard_bytes_max {
+            let slowest = {
+                let connections = self.connections.borrow();
+                let held = |connection: &Option<super::connection::Connection>| {
+                    connection
+                        .as_ref()
+                        .filter(|c| !matches!(c.phase, Phase::Closing))
+                        .map(|c| c.outbox.queued_bytes())
+                };
+                (0..connections.len()).max_by_key(|at| held(&connections[*at]))
+            };
+            let Some(slowest) = slowest else { return };
+            self.counters.slow_readers_closed.add(1);
+            self.connection_broken(Place(slowest as u32));
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Requests and responses as applications see them. Plain values that may cross to another shard, except for the
+//! socket a response may carry.
+
+use super::error::ApiError;
+use super::headers::Headers;
+use super::web_socket::WebSocket;
+
+/// An HTTP/1.1 request, whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    pub(crate) method: String,
+    pub(crate) target: String,
+    pub(crate) headers: Headers,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Request {
+    /// A request made by the application itself, for [`Stub::fetch`](super::Stub::fetch).
+    ///
+    /// ```
+    /// let request = dormouse::Request::new("POST", "/score?by=1", "7");
+    /// assert_eq!((request.path(), request.query()), ("/score", Some("by=1")));
+    /// ```
+    pub fn new(method: &str, target: &str, body: impl Into<Vec<u8>>) -> Request {
+        Request { method: method.into(), target: target.into(), headers: Headers::new(), body: body.into() }
+    }
+
+    /// The method, as it was sent.
+    pub fn method(&self) -> &str {
+        &self.method
+    }
+
+    /// The request target, as it was sent (RFC 9112 3.2).
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// The whole URL, with the host the client named.
+    pub fn url(&self) -> String {
+        if self.target.contains("://") {
+            return self.target.clone();
+        }
+        format!("http://{}{}", self.headers.get("Host").unwrap_or("localhost"), self.target)
+    }
+
+    /// The path, without scheme, host and query, percent-encoding as it was sent.
+    pub fn path(&self) -> &str {
+        let origin_form = match self.target.find("://") {
+            Some(at) => self.target[at + 3..].find('/').map_or("/", |slash| &self.target[at + 3 + slash..]),
+            None => &self.target,
+        };
+        origin_form.split(['?', '#']).next().unwrap_or("/")
+    }
+
+    /// What stands behind the `?`.
+    pub fn query(&self) -> Option<&str> {
+        self.target.split_once('?').map(|(_, query)| query)
+    }
+
+    /// The header fields.
+    pub fn headers(&self) -> &Headers {
+        &self.headers
+    }
+
+    /// The header fields, to change before the request is passed on.
+    pub fn headers_mut(&mut self) -> &mut Headers {
+        &mut self.headers
+    }
+
+    /// The body; at most `limits.body_bytes`.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// Whether the client asks for a WebSocket.
+    pub fn is_upgrade(&self) -> bool {
+        self.headers.get_all("Upgrade").any(|value| crate::wire::list_contains(value.as_bytes(), "websocket"))
+    }
+}
+
+/// An HTTP response, whole, perhaps with one end of a [`WebSocketPair`](super::WebSocketPair).
+#[derive(Debug)]
+pub struct Response {
+    pub(crate) status: u16,
+    pub(crate) headers: Headers,
+    pub(crate) body: Vec<u8>,
+    pub(crate) web_socket: Option<WebSocket>,
+}
+
+impl Response {
+    /// A response with this status and body. The engine adds Content-Length.
+    ///
+    /// # Panics
+    /// When the status is not a number from 200 to 599; a 101 is made by [`Response::web_socket`].
+    ///
+    /// ```
+    /// let response = dormouse::Response::new(404, "no such room");
+    /// assert_eq!(response.status(), 404);
+    /// ```
+    pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Response {
+        assert!((200..=599).contains(&status), "a response has a status from 200 to 599, not {status}");
+        Response { status, headers: Headers::new(), body: body.into(), web_socket: None }
+    }
+
+    /// 200 with plain text.
+    pub fn text(body: impl Into<String>) -> Response {
+        Response::new(200, body.into())
+            .with_header("Content-Type", "text/plain; charset=utf-8")
+            .expect("a valid header")
+    }
+
+    /// 200 with HTML.
+    pub fn html(body: impl Into<String>) -> Response {
+        Response::new(200, body.into())
+            .with_header("Content-Type", "text/html; charset=utf-8")
+            .expect("a valid header")
+    }
+
+    /// 200 with JSON, already encoded.
+    pub fn json(body: impl Into<String>) -> Response {
+        Response::new(200, body.into())
+            .with_header("Content-Type", "application/json")
+            .expect("a valid header")
+    }
+
+    /// 101 Switching Protocols: gives the client the other end of `client`, which must have been accepted.
+    pub fn web_socket(client: WebSocket) -> Response {
+        Response { status: 101, headers: Headers::new(), body: Vec::new(), web_socket: Some(client) }
+    }
+
+    /// Adds a header field.
+    ///
+    /// # Errors
+    /// [`ApiError::InvalidHeader`] when it may not be sent.
+    pub fn with_header(mut self, name: &str, value: &str) -> Result<Response, ApiError> {
+        self.headers.append(name, value)?;
+        Ok(self)
+    }
+
+    /// The status.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The header fields.
+    pub fn headers(&self) -> &Headers {
+        &self.headers
+    }
+
+    /// The header fields, to change.
+    pub fn headers_mut(&mut self) -> &mut Headers {
+        &mut self.headers
+    }
+
+    /// The body.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_in_absolute_form_has_the_same_path() {
+        for (target, path) in
+            [("/a/b?c", "/a/b"), ("http://h:1/a/b?c", "/a/b"), ("http://h", "/"), ("*", "*")]
+        {
+            assert_eq!(Request::new("GET", target, "").path(), path);
+        }
+    }
+
+    #[test]
+    fn a_url_has_the_host_of_the_client() {
+        let mut request = Request::new("GET", "/websocket", "");
+        request.headers_mut().append("Host", "example.com:81").unwrap();
+        assert_eq!(request.url(), "http://example.com:81/websocket");
+    }
+}

@@ -1,0 +1,89 @@
+//! What one shard's world tells another's. Plain values that may cross threads.
+
+use std::sync::Arc;
+
+use super::calls::Answer;
+use super::driver::ShardId;
+use super::http::Request;
+use super::id::IdBytes;
+use super::slab::Key;
+use super::status::ObjectStatus;
+
+/// A message between worlds, delivered once and in order per pair of shards.
+#[derive(Debug)]
+pub enum MeshMessage {
+    /// Run `fetch` of an object that lives there.
+    Fetch(Box<FetchMessage>),
+    /// The answer to a [`MeshMessage::Fetch`].
+    Answer(Box<AnswerMessage>),
+    /// A connection comes over; its descriptor follows through the driver with the same token.
+    HandOff(Box<HandOff>),
+    /// The descriptor will not follow.
+    HandOffAborted {
+        /// Who sent the hand-off.
+        from: ShardId,
+        /// Which.
+        token: u32,
+    },
+    /// The client of a socket that was accepted there is gone before its 101 was written.
+    SocketAbandoned(SocketName),
+    /// Asks how an object fares, without waking it.
+    Status(Box<StatusMessage>),
+    /// The answer to a [`MeshMessage::Status`].
+    StatusAnswer {
+        /// Which call.
+        call: u64,
+        /// How it fares.
+        status: ObjectStatus,
+    },
+}
+
+/// An object, by class and id.
+#[derive(Clone, Debug)]
+pub struct ObjectName {
+    pub(crate) class: u16,
+    pub(crate) bytes: IdBytes,
+    pub(crate) name: Option<Arc<str>>,
+}
+
+/// A socket, by its record on the shard of its object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SocketName(pub(crate) Key);
+
+/// A call to an object of another shard.
+#[derive(Debug)]
+pub struct FetchMessage {
+    pub(crate) from: ShardId,
+    pub(crate) call: u64,
+    pub(crate) object: ObjectName,
+    pub(crate) request: Request,
+    pub(crate) chain: Vec<Box<str>>,
+}
+
+/// What became of a call.
+#[derive(Debug)]
+pub struct AnswerMessage {
+    pub(crate) call: u64,
+    pub(crate) answer: Answer,
+}
+
+/// The state of a connection that changes shards.
+#[derive(Debug)]
+pub struct HandOff {
+    pub(crate) from: ShardId,
+    pub(crate) token: u32,
+    pub(crate) connection: u64,
+    pub(crate) socket: Key,
+    /// The encoded 101, to be sent first.
+    pub(crate) response: Vec<u8>,
+    /// What the client sent behind its request.
+    pub(crate) received: Vec<u8>,
+}
+
+/// A question for [`ObjectStatus`].
+#[derive(Debug)]
+pub struct StatusMessage {
+    pub(crate) from: ShardId,
+    pub(crate) call: u64,
+    pub(crate) object: ObjectName,
+}

@@ -1,0 +1,67 @@
+//! `object`: one shard's world of objects.
+//!
+//! Owns ids, the registry and the life of objects, their sockets, tags and attachments, auto-responses, outboxes and
+//! broadcast, calls between objects, and the deadlines of all of them. It is deterministic: events and ticks in,
+//! effects out. It never touches a socket, a ring, or the wall clock; it knows RFC 6455 only through `wire`.
+
+mod actor;
+mod auto_response;
+mod broadcast;
+mod calls;
+mod class;
+mod closing;
+mod connection;
+mod context;
+mod core;
+mod counters;
+mod directory;
+pub mod driver;
+mod durable_object;
+mod env;
+mod error;
+mod events;
+mod flush;
+mod frames;
+mod hand_off;
+mod headers;
+mod http;
+mod id;
+mod lifecycle;
+mod mailbox;
+pub mod mesh;
+mod message;
+mod object;
+mod outbox;
+mod output;
+mod requests;
+mod roster;
+mod settings;
+mod slab;
+mod socket;
+mod sockets;
+mod status;
+mod tasks;
+mod timers;
+mod web_socket;
+mod wheel;
+mod worker;
+mod world;
+
+pub use auto_response::WebSocketRequestResponsePair;
+pub use broadcast::Broadcast;
+pub use context::Context;
+pub use counters::{Counter, NamespaceCounters, ShardCounters};
+pub use directory::{ConnectionId, Directory};
+pub use durable_object::{DurableObject, SlowReader, Worker};
+pub use env::{Env, Namespace, Stub};
+pub use error::{ApiError, Error, Result};
+pub use headers::Headers;
+pub use http::{Request, Response};
+pub use id::ObjectId;
+pub use message::Message;
+pub use settings::Settings;
+pub use socket::ReadyState;
+pub use status::ObjectStatus;
+pub use tasks::DriverWaker;
+pub use web_socket::{WebSocket, WebSocketPair};
+pub use world::{World, WorldBuilder, WorldPlan};

@@ -1,0 +1,57 @@
+//! The record of one object on its home shard: what stays when its instance goes.
+
+use std::rc::Rc;
+
+use super::auto_response::AutoResponse;
+use super::driver::Place;
+use super::id::ObjectId;
+use super::mailbox::Mailbox;
+use super::roster::Roster;
+
+/// One object.
+pub(crate) struct Object {
+    pub(crate) class: u16,
+    pub(crate) id: ObjectId,
+    pub(crate) mailbox: Rc<Mailbox>,
+    /// The task of its instance; absent while it hibernates.
+    pub(crate) actor: Option<u32>,
+    /// The constructor has returned.
+    pub(crate) is_constructed: bool,
+    pub(crate) roster: Roster,
+    pub(crate) auto_response: Option<Rc<AutoResponse>>,
+    pub(crate) event_timeout_ms: Option<u64>,
+    pub(crate) tick_ms: Option<u64>,
+    pub(crate) last_event_ms: u64,
+    /// A timer will look whether it is idle.
+    pub(crate) has_idle_timer: bool,
+    /// Failures without a success between them, and when the next instance may be made.
+    pub(crate) failures: u32,
+    pub(crate) retry_ms: u64,
+    /// Connections that are not read because too much waits here.
+    pub(crate) paused: Vec<Place>,
+    pub(crate) messages_received: u64,
+    pub(crate) messages_sent: u64,
+}
+
+impl Object {
+    pub(crate) fn new(class: u16, id: ObjectId, now_ms: u64) -> Object {
+        Object {
+            class,
+            id,
+            mailbox: Rc::default(),
+            actor: None,
+            is_constructed: false,
+            roster: Roster::default(),
+            auto_response: None,
+            event_timeout_ms: None,
+            tick_ms: None,
+            last_event_ms: now_ms,
+            has_idle_timer: false,
+            failures: 0,
+            retry_ms: 0,
+            paused: Vec::new(),
+            messages_received: 0,
+            messages_sent: 0,
+        }
+    }
+}

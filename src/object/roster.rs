@@ -1,0 +1,249 @@
+//! The sockets of one object and their tags, in the order of acceptance. Owns that order; the sockets themselves lie
+//! in the shard's slab.
+//!
+//! A list keeps its order by leaving a gap where a socket left, and closes its gaps when they are the larger part, so
+//! that both insertion and removal cost a constant time on average.
+
+use std::collections::HashMap;
+
+use super::slab::{Key, Slab};
+use super::socket::{Socket, TagMembership};
+
+const GAP: Key = Key { index: u32::MAX, generation: u32::MAX };
+
+/// Gaps are closed from this length on; below it is not worth the while.
+const COMPACT_FROM: usize = 32;
+
+/// Keys in order of insertion, with gaps.
+#[derive(Debug, Default)]
+struct OrderedKeys {
+    keys: Vec<Key>,
+    live: usize,
+}
+
+impl OrderedKeys {
+    fn push(&mut self, key: Key) -> u32 {
+        self.keys.push(key);
+        self.live += 1;
+        (self.keys.len() - 1) as u32
+    }
+
+    /// Leaves a gap. `true` when it is time to compact.
+    fn remove(&mut self, at: u32) -> bool {
+        debug_assert_ne!(self.keys[at as usize], GAP);
+        self.keys[at as usize] = GAP;
+        self.live -= 1;
+        while self.keys.last() == Some(&GAP) {
+            self.keys.pop();
+        }
+        debug_assert!(self.live <= self.keys.len());
+        self.keys.len() > COMPACT_FROM && self.live * 2 < self.keys.len()
+    }
+
+    fn compact(&mut self, mut moved: impl FnMut(Key, u32)) {
+        self.keys.retain(|key| *key != GAP);
+        self.keys.shrink_to(2 * self.live);
+        for (at, key) in self.keys.iter().enumerate() {
+            moved(*key, at as u32);
+        }
+    }
+
+    fn iter(&self) -> impl DoubleEndedIterator<Item = Key> {
+        self.keys.iter().copied().filter(|key| *key != GAP)
+    }
+}
+
+#[derive(Debug)]
+struct Tag {
+    name: Box<str>,
+    members: OrderedKeys,
+}
+
+/// The sockets of one object.
+#[derive(Debug, Default)]
+pub(crate) struct Roster {
+    sockets: OrderedKeys,
+    tags: Vec<Option<Tag>>,
+    vacant_tags: Vec<u32>,
+    numbers: HashMap<Box<str>, u32>,
+}
+
+impl Roster {
+    pub(crate) fn len(&self) -> usize {
+        self.sockets.live
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.sockets.live == 0
+    }
+
+    pub(crate) fn insert(&mut self, key: Key, sockets: &mut Slab<Socket>) {
+        let at = self.sockets.push(key);
+        if let Some(socket) = sockets.get_mut(key) {
+            socket.roster_at = at;
+        }
+    }
+
+    /// Takes a socket out of the roster and of all its tags.
+    pub(crate) fn remove(&mut self, key: Key, sockets: &mut Slab<Socket>) {
+        let Some(socket) = sockets.get_mut(key) else { return };
+        let (at, memberships) = (socket.roster_at, std::mem::take(&mut socket.tags));
+        for membership in memberships.as_slice() {
+            self.leave(*membership, sockets);
+        }
+        if self.sockets.remove(at) {
+            self.sockets.compact(|key, at| {
+                if let Some(socket) = sockets.get_mut(key) {
+                    socket.roster_at = at;
+                }
+            });
+        }
+    }
+
+    /// `false` when the socket has the tag already.
+    pub(crate) fn add_tag(&mut self, key: Key, name: &str, sockets: &mut Slab<Socket>) -> bool {
+        let Some(socket) = sockets.get_mut(key) else { return false };
+        let number = match self.numbers.get(name) {
+            Some(&number) => number,
+            None => self.new_tag(name),
+        };
+        if socket.tags.as_slice().iter().any(|membership| membership.tag == number) {
+            return false;
+        }
+        let Some(tag) = &mut self.tags[number as usize] else { unreachable!("numbers name tags") };
+        socket.tags.push(TagMembership { tag: number, at: tag.members.push(key) });
+        true
+    }
+
+    pub(crate) fn remove_tag(&mut self, key: Key, name: &str, sockets: &mut Slab<Socket>) -> bool {
+        let (Some(&number), Some(socket)) = (self.numbers.get(name), sockets.get_mut(key)) else {
+            return false;
+        };
+        match socket.tags.remove(number) {
+            Some(membership) => {
+                self.leave(membership, sockets);
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn new_tag(&mut self, name: &str) -> u32 {
+        let tag = Some(Tag { name: name.into(), members: OrderedKeys::default() });
+        let number = match self.vacant_tags.pop() {
+            Some(number) => {
+                self.tags[number as usize] = tag;
+                number
+            }
+            None => {
+                self.tags.push(tag);
+                (self.tags.len() - 1) as u32
+            }
+        };
+        self.numbers.insert(name.into(), number);
+        number
+    }
+
+    fn leave(&mut self, membership: TagMembership, sockets: &mut Slab<Socket>) {
+        let number = membership.tag;
+        let Some(tag) = &mut self.tags[number as usize] else { unreachable!("memberships name tags") };
+        let compact = tag.members.remove(membership.at);
+        if tag.members.live == 0 {
+            self.numbers.remove(&tag.name);
+            self.tags[number as usize] = None;
+            self.vacant_tags.push(number);
+        } else if compact {
+            tag.members.compact(|key, at| {
+                let Some(socket) = sockets.get_mut(key) else { return };
+                for membership in socket.tags.as_mut_slice() {
+                    if membership.tag == number {
+                        membership.at = at;
+                    }
+                }
+            });
+        }
+    }
+
+    /// All sockets, oldest first.
+    pub(crate) fn oldest_first(&self) -> impl DoubleEndedIterator<Item = Key> {
+        self.sockets.iter()
+    }
+
+    /// The sockets with a tag, oldest first.
+    pub(crate) fn tagged(&self, name: &str) -> impl Iterator<Item = Key> {
+        let number = self.numbers.get(name);
+        let tag = number.and_then(|&number| self.tags[number as usize].as_ref());
+        tag.into_iter().flat_map(|tag| tag.members.iter())
+    }
+
+    pub(crate) fn tag_names<'a>(&'a self, socket: &'a Socket) -> impl Iterator<Item = &'a str> {
+        socket
+            .tags
+            .as_slice()
+            .iter()
+            .filter_map(|membership| self.tags[membership.tag as usize].as_ref().map(|tag| &*tag.name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OBJECT: Key = Key { index: 0, generation: 0 };
+
+    fn accept(roster: &mut Roster, sockets: &mut Slab<Socket>, tags: &[&str]) -> Key {
+        let key = sockets.insert(Socket::new(0, OBJECT));
+        roster.insert(key, sockets);
+        for tag in tags {
+            roster.add_tag(key, tag, sockets);
+        }
+        key
+    }
+
+    fn leave(roster: &mut Roster, sockets: &mut Slab<Socket>, key: Key) {
+        roster.remove(key, sockets);
+        sockets.remove(key);
+    }
+
+    /// SEMANTICS 2: order survives any departures.
+    #[test]
+    fn order_is_that_of_acceptance_whoever_leaves() {
+        let (mut roster, mut sockets) = (Roster::default(), Slab::default());
+        let mut expected: Vec<(u32, Key)> = Vec::new();
+        for n in 0u32..2_000 {
+            let parity = if n % 2 == 0 { "even" } else { "odd" };
+            expected.push((n, accept(&mut roster, &mut sockets, &[parity, &format!("own{n}")])));
+            if n % 3 == 0 {
+                let (_, key) = expected.remove((n as usize * 7) % expected.len());
+                leave(&mut roster, &mut sockets, key);
+            }
+        }
+        let all: Vec<Key> = expected.iter().map(|(_, key)| *key).collect();
+        assert_eq!(roster.oldest_first().collect::<Vec<_>>(), all);
+        let even: Vec<Key> = expected.iter().filter(|(n, _)| n % 2 == 0).map(|(_, key)| *key).collect();
+        assert_eq!(roster.tagged("even").collect::<Vec<_>>(), even);
+        for key in all {
+            leave(&mut roster, &mut sockets, key);
+        }
+        assert!(roster.is_empty() && roster.numbers.is_empty());
+        assert_eq!(roster.tagged("even").count(), 0);
+    }
+
+    /// SEMANTICS 3: tags may come and go later.
+    #[test]
+    fn tags_are_listed_in_the_order_given_and_can_be_taken_away() {
+        let (mut roster, mut sockets) = (Roster::default(), Slab::default());
+        let key = accept(&mut roster, &mut sockets, &["b", "", "a"]);
+        let names = |roster: &Roster, sockets: &Slab<Socket>| -> Vec<String> {
+            roster.tag_names(sockets.get(key).unwrap()).map(String::from).collect()
+        };
+        assert_eq!(names(&roster, &sockets), ["b", "", "a"]);
+        assert!(!roster.add_tag(key, "a", &mut sockets));
+        assert!(roster.remove_tag(key, "b", &mut sockets));
+        assert!(!roster.remove_tag(key, "b", &mut sockets));
+        assert_eq!(names(&roster, &sockets), ["", "a"]);
+        assert!(roster.add_tag(key, "b", &mut sockets));
+        assert_eq!(names(&roster, &sockets), ["", "a", "b"]);
+        assert_eq!(roster.tagged("").collect::<Vec<_>>(), [key]);
+    }
+}

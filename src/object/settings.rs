@@ -1,0 +1,79 @@
+//! What the operator decided, as the object layer needs it. Owns no defaults of its own beyond those documented
+//! here; reads no file.
+
+use crate::wire::{HeadLimits, SessionLimits};
+
+/// Limits and timeouts of one shard's world. Times are milliseconds, sizes are bytes.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Caps on a request head.
+    pub head: HeadLimits,
+    /// Largest body of an ordinary HTTP request.
+    pub body_bytes_max: usize,
+    /// Caps on one WebSocket message.
+    pub session: SessionLimits,
+    /// Memory that unfinished messages of one shard may hold together.
+    pub reassembly_bytes_max: usize,
+    /// Bytes queued for one socket before its class's policy for slow readers applies.
+    pub output_socket_bytes_max: usize,
+    /// Bytes queued for all sockets of one shard before the slowest is closed.
+    pub output_shard_bytes_max: usize,
+    /// Pings and pongs a client may send a second before its socket is read no further until the next second.
+    pub control_frames_per_second_max: u32,
+    /// Events that may wait for one object before its sockets are read no further.
+    pub mailbox_events_max: usize,
+    /// Bytes of messages that may wait for one object before its sockets are read no further.
+    pub mailbox_bytes_max: usize,
+    /// Largest serialized attachment; the published limit is 2,048.
+    pub attachment_bytes_max: usize,
+    /// Sockets one object may hold.
+    pub sockets_per_object_max: usize,
+    /// Time without events after which an object hibernates; 0 is at once, `None` never.
+    pub hibernation_idle_ms: Option<u64>,
+    /// Time without events after which an object that does not hibernate and holds no socket is evicted.
+    pub evict_idle_ms: u64,
+    /// Time for a request head and body to arrive.
+    pub handshake_ms: u64,
+    /// Time an HTTP connection may stay open between requests.
+    pub keep_alive_ms: u64,
+    /// Time a socket with queued output may take no byte of it.
+    pub write_progress_ms: u64,
+    /// Silence after which a socket is pinged; `None` never.
+    pub ping_ms: Option<u64>,
+    /// Further silence after which a pinged socket counts as lost.
+    pub pong_ms: u64,
+    /// Time for the peer to answer a Close frame.
+    pub close_ms: u64,
+    /// Time for `fetch`, of a worker or an object, to answer.
+    pub fetch_ms: u64,
+    /// Allowed values of the Origin header on an upgrade; empty allows all.
+    pub origins: Vec<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            head: HeadLimits::default(),
+            body_bytes_max: 1 << 20,
+            session: SessionLimits { message_bytes_max: 32 << 20, frames_per_message_max: 131_072 },
+            reassembly_bytes_max: 256 << 20,
+            output_socket_bytes_max: 1 << 20,
+            output_shard_bytes_max: 256 << 20,
+            control_frames_per_second_max: 100,
+            mailbox_events_max: 65_536,
+            mailbox_bytes_max: 64 << 20,
+            attachment_bytes_max: 2_048,
+            sockets_per_object_max: 32_768,
+            hibernation_idle_ms: Some(10_000),
+            evict_idle_ms: 90_000,
+            handshake_ms: 10_000,
+            keep_alive_ms: 75_000,
+            write_progress_ms: 10_000,
+            ping_ms: Some(25_000),
+            pong_ms: 10_000,
+            close_ms: 5_000,
+            fetch_ms: 30_000,
+            origins: Vec::new(),
+        }
+    }
+}

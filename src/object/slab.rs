@@ -1,0 +1,108 @@
+//! A table of records that are named by index and generation, so that a key of a record that is gone names
+//! nothing. Owns the records; knows nothing of what they are.
+
+/// Names a record of a [`Slab`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    /// Position in the table.
+    pub index: u32,
+    /// Which tenant of that position.
+    pub generation: u32,
+}
+
+#[derive(Debug)]
+enum Entry<T> {
+    Occupied { generation: u32, record: T },
+    Vacant { generation: u32, next: u32 },
+}
+
+const END: u32 = u32::MAX;
+
+/// A growing table with stable keys. At most `u32::MAX - 1` records.
+#[derive(Debug)]
+pub(crate) struct Slab<T> {
+    entries: Vec<Entry<T>>,
+    vacant: u32,
+}
+
+impl<T> Default for Slab<T> {
+    fn default() -> Self {
+        Slab { entries: Vec::new(), vacant: END }
+    }
+}
+
+impl<T> Slab<T> {
+    pub(crate) fn insert(&mut self, record: T) -> Key {
+        if self.vacant == END {
+            let index = u32::try_from(self.entries.len()).expect("a slab holds fewer than 2^32 records");
+            self.entries.push(Entry::Occupied { generation: 0, record });
+            return Key { index, generation: 0 };
+        }
+        let index = self.vacant;
+        let entry = &mut self.entries[index as usize];
+        let Entry::Vacant { generation, next } = *entry else {
+            unreachable!("the vacant list names vacant entries")
+        };
+        self.vacant = next;
+        *entry = Entry::Occupied { generation, record };
+        Key { index, generation }
+    }
+
+    pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
+        self.get(key)?;
+        let vacant = Entry::Vacant { generation: key.generation.wrapping_add(1), next: self.vacant };
+        let entry = std::mem::replace(&mut self.entries[key.index as usize], vacant);
+        self.vacant = key.index;
+        match entry {
+            Entry::Occupied { record, .. } => Some(record),
+            Entry::Vacant { .. } => unreachable!("the key named a record"),
+        }
+    }
+
+    pub(crate) fn get(&self, key: Key) -> Option<&T> {
+        match self.entries.get(key.index as usize) {
+            Some(Entry::Occupied { generation, record }) if *generation == key.generation => Some(record),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
+        match self.entries.get_mut(key.index as usize) {
+            Some(Entry::Occupied { generation, record }) if *generation == key.generation => Some(record),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn keys(&self) -> impl Iterator<Item = Key> {
+        self.entries.iter().enumerate().filter_map(|(index, entry)| match entry {
+            Entry::Occupied { generation, .. } => Some(Key { index: index as u32, generation: *generation }),
+            Entry::Vacant { .. } => None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_of_a_removed_record_names_nothing_even_when_its_place_is_taken_again() {
+        let mut slab = Slab::default();
+        let first = slab.insert("first");
+        assert_eq!(slab.remove(first), Some("first"));
+        let second = slab.insert("second");
+        assert_eq!(second.index, first.index);
+        assert_eq!(slab.get(first), None);
+        assert_eq!(slab.get_mut(first), None);
+        assert_eq!(slab.remove(first), None);
+        assert_eq!(slab.get(second), Some(&"second"));
+    }
+
+    #[test]
+    fn keys_lists_what_is_there() {
+        let mut slab = Slab::default();
+        let keys: Vec<Key> = (0..4).map(|n| slab.insert(n)).collect();
+        slab.remove(keys[1]);
+        assert_eq!(slab.keys().collect::<Vec<_>>(), [keys[0], keys[2], keys[3]]);
+    }
+}

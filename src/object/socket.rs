@@ -1,0 +1,157 @@
+//! The record of one accepted socket on its object's shard: what stays when the object hibernates. Owns tags by
+//! number, the attachment and the state of the handle; the connection itself is a [`Connection`](super::connection).
+
+use super::driver::Place;
+use super::slab::Key;
+
+/// State of a socket (the WebSocket API's readyState).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum ReadyState {
+    /// 0: never seen on a server's sockets; here because the API numbers it.
+    Connecting = 0,
+    /// 1: messages can be sent.
+    Open = 1,
+    /// 2: a Close frame was sent or received, the other is awaited or the handler still runs.
+    Closing = 2,
+    /// 3: gone.
+    Closed = 3,
+}
+
+/// Where the frames of a socket go.
+#[derive(Debug)]
+pub(crate) enum Link {
+    /// The 101 has not been written: frames wait here, encoded.
+    Pending(Vec<u8>),
+    /// To the connection at this place of the same shard.
+    Bound(Place),
+    /// Nowhere: the peer is gone.
+    Gone,
+}
+
+/// A tag of one socket: its number in the roster, and where the socket stands in that tag's list.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TagMembership {
+    pub(crate) tag: u32,
+    pub(crate) at: u32,
+}
+
+/// Most sockets have at most one tag; they pay no allocation for it.
+#[derive(Debug, Default)]
+pub(crate) enum TagSet {
+    #[default]
+    None,
+    One(TagMembership),
+    Many(Box<Vec<TagMembership>>),
+}
+
+impl TagSet {
+    pub(crate) fn as_slice(&self) -> &[TagMembership] {
+        match self {
+            TagSet::None => &[],
+            TagSet::One(one) => std::slice::from_ref(one),
+            TagSet::Many(many) => many,
+        }
+    }
+
+    pub(crate) fn as_mut_slice(&mut self) -> &mut [TagMembership] {
+        match self {
+            TagSet::None => &mut [],
+            TagSet::One(one) => std::slice::from_mut(one),
+            TagSet::Many(many) => many,
+        }
+    }
+
+    pub(crate) fn push(&mut self, membership: TagMembership) {
+        *self = match std::mem::take(self) {
+            TagSet::None => TagSet::One(membership),
+            TagSet::One(one) => TagSet::Many(Box::new(vec![one, membership])),
+            TagSet::Many(mut many) => {
+                many.push(membership);
+                TagSet::Many(many)
+            }
+        };
+    }
+
+    pub(crate) fn remove(&mut self, tag: u32) -> Option<TagMembership> {
+        let at = self.as_slice().iter().position(|membership| membership.tag == tag)?;
+        let removed = self.as_slice()[at];
+        match self {
+            TagSet::Many(many) => {
+                many.remove(at);
+                if let [one] = many[..] {
+                    *self = TagSet::One(one);
+                }
+            }
+            _ => *self = TagSet::None,
+        }
+        Some(removed)
+    }
+}
+
+/// How far the closing handshake has come (RFC 6455 7.1).
+///
+/// ```text
+///            close()                 peer's Close
+///   Neither ---------> Sent -----------------------> Both
+///      |                                              ^
+///      +------------> Received ---- close() or reply -+
+///       peer's Close
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CloseProgress {
+    pub(crate) sent: bool,
+    pub(crate) received: bool,
+}
+
+/// One accepted socket.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    /// Tells this socket from every other of the process; what handles compare and hash.
+    pub(crate) identity: u64,
+    pub(crate) object: Key,
+    pub(crate) link: Link,
+    pub(crate) close: CloseProgress,
+    /// `close()` was called by the application or for it; `send` is an error from then on.
+    pub(crate) closed_by_us: bool,
+    pub(crate) roster_at: u32,
+    pub(crate) tags: TagSet,
+    pub(crate) attachment: Option<Box<[u8]>>,
+    /// Wall clock of the last auto-response, milliseconds; 0 is never.
+    pub(crate) auto_response_ms: u64,
+    /// Events of this socket that wait or run.
+    pub(crate) pending_events: u32,
+}
+
+impl Socket {
+    pub(crate) fn new(identity: u64, object: Key) -> Socket {
+        Socket {
+            identity,
+            object,
+            link: Link::Pending(Vec::new()),
+            close: CloseProgress::default(),
+            closed_by_us: false,
+            roster_at: 0,
+            tags: TagSet::None,
+            attachment: None,
+            auto_response_ms: 0,
+            pending_events: 0,
+        }
+    }
+
+    pub(crate) fn ready_state(&self) -> ReadyState {
+        match self.link {
+            Link::Gone => ReadyState::Closed,
+            _ if self.close.sent && self.close.received => ReadyState::Closed,
+            _ if self.close.sent || self.close.received || self.closed_by_us => ReadyState::Closing,
+            _ => ReadyState::Open,
+        }
+    }
+
+    pub(crate) fn place(&self) -> Option<Place> {
+        match self.link {
+            Link::Bound(place) => Some(place),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! The handle of a socket, and the pair it comes from. Owns no state of an accepted socket: that lies in the shard's
+//! tables, so that a handle is as good after hibernation as before.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::rc::Rc;
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::core::Core;
+use super::directory::ConnectionId;
+use super::driver::ShardId;
+use super::error::ApiError;
+use super::mesh::SocketName;
+use super::message::Message;
+use super::slab::Key;
+use super::socket::ReadyState;
+
+/// One end of a WebSocket. Cheap to clone; clones are equal, and so are handles of the same socket got at different
+/// times, so that it may be the key of a map.
+#[derive(Clone)]
+pub struct WebSocket {
+    end: End,
+}
+
+#[derive(Clone)]
+enum End {
+    /// An accepted socket.
+    Accepted { core: Rc<Core>, key: Key, identity: u64 },
+    /// One end of a pair.
+    Half { pair: Rc<Pair>, side: Rc<Side> },
+}
+
+/// Two connected ends: one for the object, one for the client.
+///
+/// ```no_run
+/// # fn accept(ctx: dormouse::Context) -> dormouse::Result<dormouse::Response> {
+/// use dormouse::{Response, WebSocketPair};
+///
+/// let WebSocketPair { client, server } = WebSocketPair::new();
+/// ctx.accept_web_socket(&server, &["player"])?;
+/// Ok(Response::web_socket(client))
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct WebSocketPair {
+    /// The end to put into the response.
+    pub client: WebSocket,
+    /// The end to accept.
+    pub server: WebSocket,
+}
+
+struct Pair {
+    identity: u64,
+    accepted: RefCell<Option<AcceptedPair>>,
+    /// Set before it was accepted.
+    attachment: RefCell<Option<Box<[u8]>>>,
+}
+
+struct AcceptedPair {
+    core: Rc<Core>,
+    shard: ShardId,
+    socket: Key,
+    /// Which side was accepted; the other is the client's.
+    side: u8,
+    /// The other end went into a response.
+    is_taken: bool,
+}
+
+/// Notices when the last handle of one side is gone.
+struct Side {
+    pair: Rc<Pair>,
+    number: u8,
+}
+
+impl Drop for Side {
+    fn drop(&mut self) {
+        let accepted = self.pair.accepted.borrow();
+        if let Some(accepted) = &*accepted
+            && accepted.side != self.number
+            && !accepted.is_taken
+        {
+            // Nobody can send the other end to a client any more.
+            accepted.core.abandoned.borrow_mut().push((accepted.shard, SocketName(accepted.socket)));
+        }
+    }
+}
+
+thread_local! {
+    static IDENTITIES: Cell<u64> = const { Cell::new(0) };
+}
+
+impl Default for WebSocketPair {
+    fn default() -> Self {
+        WebSocketPair::new()
+    }
+}
+
+impl WebSocketPair {
+    /// Two ends that nobody has accepted yet.
+    pub fn new() -> WebSocketPair {
+        let identity = IDENTITIES.get() + 1;
+        IDENTITIES.set(identity);
+        let pair = Rc::new(Pair { identity, accepted: RefCell::new(None), attachment: RefCell::new(None) });
+        let [client, server] = [0, 1].map(|number| WebSocket::half(&pair, number));
+        WebSocketPair { client, server }
+    }
+}
+
+impl WebSocket {
+    fn half(pair: &Rc<Pair>, number: u8) -> WebSocket {
+        let side = Rc::new(Side { pair: pair.clone(), number });
+        WebSocket { end: End::Half { pair: pair.clone(), side } }
+    }
+
+    pub(crate) fn accepted(core: Rc<Core>, key: Key, identity: u64) -> WebSocket {
+        WebSocket { end: End::Accepted { core, key, identity } }
+    }
+
+    /// The client's end of a socket that was accepted on `shard`.
+    pub(crate) fn of_response(core: Rc<Core>, shard: ShardId, name: SocketName) -> WebSocket {
+        let accepted = AcceptedPair { core, shard, socket: name.0, side: 1, is_taken: false };
+        let pair =
+            Pair { identity: 0, accepted: RefCell::new(Some(accepted)), attachment: RefCell::new(None) };
+        WebSocket::half(&Rc::new(pair), 0)
+    }
+
+    /// The socket whose client's end this is; once.
+    pub(crate) fn take_for_response(&self) -> Option<(ShardId, SocketName)> {
+        let End::Half { pair, side } = &self.end else { return None };
+        let mut accepted = pair.accepted.borrow_mut();
+        let accepted =
+            accepted.as_mut().filter(|accepted| accepted.side != side.number && !accepted.is_taken)?;
+        accepted.is_taken = true;
+        Some((accepted.shard, SocketName(accepted.socket)))
+    }
+
+    /// Ties the pair to an accepted socket.
+    pub(crate) fn bind(&self, core: &Rc<Core>, socket: Key) {
+        if let End::Half { pair, side } = &self.end {
+            let core = core.clone();
+            let shard = core.shard;
+            let accepted = AcceptedPair { core, shard, socket, side: side.number, is_taken: false };
+            *pair.accepted.borrow_mut() = Some(accepted);
+        }
+    }
+
+    /// What accepting needs to know: the identity and what was attached before. `None` when it was accepted.
+    pub(crate) fn unaccepted(&self) -> Option<(u64, Option<Box<[u8]>>)> {
+        match &self.end {
+            End::Half { pair, .. } if pair.accepted.borrow().is_none() => {
+                Some((pair.identity, pair.attachment.borrow_mut().take()))
+            }
+            _ => None,
+        }
+    }
+
+    /// Core and key of an accepted socket, seen from its object's end.
+    pub(crate) fn locate(&self) -> Option<(Rc<Core>, Key)> {
+        match &self.end {
+            End::Accepted { core, key, .. } => Some((core.clone(), *key)),
+            End::Half { pair, side } => {
+                let accepted = pair.accepted.borrow();
+                let accepted = accepted.as_ref().filter(|accepted| accepted.side == side.number)?;
+                Some((accepted.core.clone(), accepted.socket))
+            }
+        }
+    }
+
+    fn identity(&self) -> u64 {
+        match &self.end {
+            End::Accepted { identity, .. } => *identity,
+            // The client's end of a pair is another socket than the server's.
+            End::Half { pair, side } => {
+                let is_client = pair.accepted.borrow().as_ref().is_some_and(|a| a.side != side.number);
+                if is_client { !pair.identity } else { pair.identity }
+            }
+        }
+    }
+
+    /// Queues a message: in order, and leaving with everything else that this turn says to the client. Ignored when
+    /// the client is gone.
+    ///
+    /// # Errors
+    /// [`ApiError::NotAccepted`], [`ApiError::SendAfterClose`].
+    pub fn send<'a>(&self, message: impl Into<Message<'a>>) -> Result<(), ApiError> {
+        let (core, key) = self.locate().ok_or(ApiError::NotAccepted)?;
+        core.send(key, message.into())
+    }
+
+    /// Starts the closing handshake, or completes it when the client has begun it. `code` is 1000-1003, 1007-1014
+    /// or 3000-4999, or `None`; `reason` has at most 123 UTF-8 bytes. Closing twice does nothing. Completing a
+    /// client's Close takes whatever code arrived, 1005 and 1006 included.
+    ///
+    /// # Errors
+    /// [`ApiError::NotAccepted`], [`ApiError::InvalidCloseCode`], [`ApiError::CloseReasonTooLong`],
+    /// [`ApiError::CloseReasonWithoutCode`].
+    pub fn close(&self, code: impl Into<Option<u16>>, reason: &str) -> Result<(), ApiError> {
+        let (core, key) = self.locate().ok_or(ApiError::NotAccepted)?;
+        core.close(key, code.into(), reason)
+    }
+
+    /// Keeps a copy of `value` with the connection, through hibernation; in memory, not on disk. MessagePack, at
+    /// most `limits.attachment_bytes` (2,048) bytes; the old value stays on an error.
+    ///
+    /// # Errors
+    /// [`ApiError::AttachmentTooLarge`], [`ApiError::Attachment`].
+    pub fn serialize_attachment<T: Serialize + ?Sized>(&self, value: &T) -> Result<(), ApiError> {
+        let bytes = rmp_serde::to_vec_named(value)
+            .map_err(|error| ApiError::Attachment { message: error.to_string() })?;
+        match (&self.end, self.locate()) {
+            (_, Some((core, key))) => core.set_attachment(key, bytes),
+            (End::Half { pair, .. }, None) => {
+                // The limit is checked again, and told, when the socket is accepted; nothing larger than the largest
+                // that may be configured is kept until then.
+                if bytes.len() > ATTACHMENT_BYTES_CEILING {
+                    return Err(ApiError::AttachmentTooLarge {
+                        bytes: bytes.len(),
+                        limit: ATTACHMENT_BYTES_CEILING,
+                    });
+                }
+                *pair.attachment.borrow_mut() = Some(bytes.into());
+                Ok(())
+            }
+            (End::Accepted { .. }, None) => Ok(()),
+        }
+    }
+
+    /// The value last attached, read anew at each call; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`ApiError::Attachment`] when what is attached is no `T`.
+    pub fn deserialize_attachment<T: DeserializeOwned>(&self) -> Result<Option<T>, ApiError> {
+        let read = |bytes: &[u8]| {
+            rmp_serde::from_slice(bytes).map_err(|error| ApiError::Attachment { message: error.to_string() })
+        };
+        match (&self.end, self.locate()) {
+            (_, Some((core, key))) => core.with_attachment(key, |bytes| bytes.map(read).transpose()),
+            (End::Half { pair, .. }, None) => pair.attachment.borrow().as_deref().map(read).transpose(),
+            (End::Accepted { .. }, None) => Ok(None),
+        }
+    }
+
+    /// The state of the connection. A fresh end reads [`ReadyState::Open`].
+    pub fn ready_state(&self) -> ReadyState {
+        self.locate().map_or(ReadyState::Open, |(core, key)| core.ready_state(key))
+    }
+
+    /// Bytes of frames that `send` took and the kernel has not yet taken.
+    pub fn buffered_amount(&self) -> usize {
+        self.locate().map_or(0, |(core, key)| core.buffered_amount(key))
+    }
+
+    /// The number of the connection, once its 101 was written; for logs.
+    pub fn connection_id(&self) -> Option<ConnectionId> {
+        self.locate().and_then(|(core, key)| core.connection_id(key))
+    }
+}
+
+/// The largest value of `limits.attachment_bytes`.
+pub(crate) const ATTACHMENT_BYTES_CEILING: usize = 16_384;
+
+impl PartialEq for WebSocket {
+    fn eq(&self, other: &WebSocket) -> bool {
+        self.identity() == other.identity()
+    }
+}
+
+impl Eq for WebSocket {}
+
+impl Hash for WebSocket {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.identity().hash(state);
+    }
+}
+
+impl fmt::Debug for WebSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebSocket").field("ready_state", &self.ready_state()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,353 @@
+//! The face of the object layer towards a driver: events and ticks in, effects out. Owns the order of work within a
+//! turn; every rule stands elsewhere.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+
+use super::class::Class;
+use super::connection::Phase;
+use super::core::{Core, Shared};
+use super::counters::ShardCounters;
+use super::directory::Directory;
+use super::driver::{Effects, Now, Place, ShardId, Transmit};
+use super::durable_object::{DurableObject, Worker};
+use super::mesh::MeshMessage;
+use super::settings::Settings;
+use super::tasks::{DriverWaker, TaskKind};
+use super::timers::Timer;
+use crate::wire::close;
+
+/// How many rounds of ready tasks one turn runs before it lets the sockets speak again.
+const ROUNDS_MAX: usize = 64;
+
+/// What an engine is made of, before it runs: bindings, worker, settings. Shared by the worlds of all shards.
+pub struct WorldBuilder {
+    settings: Settings,
+    classes: Vec<Class>,
+    vars: Vec<(String, String)>,
+    worker: Arc<dyn super::worker::ErasedWorker>,
+    connections_max: usize,
+}
+
+impl WorldBuilder {
+    /// An engine of this worker, without objects yet.
+    pub fn new(worker: impl Worker) -> WorldBuilder {
+        WorldBuilder {
+            settings: Settings::default(),
+            classes: Vec::new(),
+            vars: Vec::new(),
+            worker: Arc::new(worker),
+            connections_max: 131_072,
+        }
+    }
+
+    /// Binds the objects of type `T` as `binding`.
+    ///
+    /// # Panics
+    /// When the name is bound already.
+    pub fn namespace<T: DurableObject>(mut self, binding: &str) -> WorldBuilder {
+        assert!(!self.classes.iter().any(|class| class.binding == binding), "{binding} is bound twice");
+        self.classes.push(Class::of::<T>(binding));
+        self
+    }
+
+    /// Sets limits and timeouts.
+    pub fn settings(mut self, settings: Settings) -> WorldBuilder {
+        self.settings = settings;
+        self
+    }
+
+    /// Gives objects a variable.
+    pub fn var(mut self, name: impl Into<String>, value: impl Into<String>) -> WorldBuilder {
+        self.vars.push((name.into(), value.into()));
+        self
+    }
+
+    /// Limits the connections of the process.
+    pub fn connections_max(mut self, connections_max: usize) -> WorldBuilder {
+        self.connections_max = connections_max;
+        self
+    }
+
+    /// Fixes the number of shards; worlds are then made one a thread.
+    pub fn build(self, shards: u16) -> WorldPlan {
+        let counters = (0..shards).map(|_| Arc::new(ShardCounters::new(self.classes.len()))).collect();
+        WorldPlan {
+            counters,
+            shared: Arc::new(Shared {
+                settings: self.settings,
+                classes: self.classes,
+                vars: self.vars,
+                worker: self.worker,
+                directory: Arc::new(Directory::new(self.connections_max)),
+                shards,
+            }),
+        }
+    }
+}
+
+/// An engine about to run; makes the world of each shard on that shard's thread.
+#[derive(Clone)]
+pub struct WorldPlan {
+    shared: Arc<Shared>,
+    counters: Vec<Arc<ShardCounters>>,
+}
+
+impl WorldPlan {
+    /// The world of one shard. `seed` is where its random numbers begin.
+    pub fn world(&self, shard: ShardId, seed: u64) -> World {
+        let counters = self.counters[usize::from(shard.0)].clone();
+        World { core: Core::new(shard, self.shared.clone(), counters, seed) }
+    }
+
+    /// The counters of each shard.
+    pub fn counters(&self) -> &[Arc<ShardCounters>] {
+        &self.counters
+    }
+
+    /// The bindings, in the order of [`ShardCounters::namespaces`].
+    pub fn bindings(&self) -> impl Iterator<Item = &str> {
+        self.shared.classes.iter().map(|class| class.binding.as_str())
+    }
+
+    /// Every connection of the process.
+    pub fn directory(&self) -> &Arc<Directory> {
+        &self.shared.directory
+    }
+}
+
+/// One shard's world: connections, sockets, objects. Deterministic: the same calls in the same order do the same.
+pub struct World {
+    core: Rc<Core>,
+}
+
+impl World {
+    /// Sets the time; once at the beginning of a turn.
+    pub fn set_now(&self, now: Now) {
+        self.core.now.set(now);
+    }
+
+    /// Sets what wakes the driver when a handler is woken from another thread.
+    pub fn set_waker(&self, waker: DriverWaker) {
+        self.core.tasks.set_driver_waker(waker);
+    }
+
+    /// A connection was accepted.
+    pub fn handle_accepted(&self, place: Place) {
+        self.core.accepted(place);
+    }
+
+    /// Bytes have arrived. Frames are unmasked where they lie.
+    pub fn handle_received(&self, place: Place, bytes: &mut [u8]) {
+        let is_open = self.core.with_connection(place, |connection| match &connection.phase {
+            Phase::Http(_) => Some(false),
+            Phase::Open(_) => Some(true),
+            Phase::Leaving { .. } | Phase::Closing => None,
+        });
+        match is_open {
+            Some(Some(true)) => self.core.receive_frames(place, bytes),
+            Some(Some(false)) => self.core.receive_request_bytes(place, bytes),
+            Some(None) | None => {}
+        }
+    }
+
+    /// Nothing more will be received: end of stream, or an error.
+    pub fn handle_lost(&self, place: Place) {
+        self.core.connection_ended(place);
+    }
+
+    /// The kernel takes bytes again.
+    pub fn handle_writable(&self, place: Place) {
+        self.core.writable(place);
+    }
+
+    /// An [`Effect::Close`](super::driver::Effect::Close) was carried out; the place is free.
+    pub fn handle_closed(&self, place: Place) {
+        let id = self.core.with_connection(place, |connection| connection.id);
+        if let Some(id) = id {
+            self.core.shared.directory.remove(id);
+        }
+        self.core.remove_connection(place);
+    }
+
+    /// The descriptor of a hand-off has left; the place is free.
+    pub fn handle_handed_off(&self, token: u32) {
+        self.core.handed_off(token);
+    }
+
+    /// The descriptor of a hand-off could not be passed and is still here.
+    pub fn handle_hand_off_failed(&self, token: u32, place: Place) {
+        self.core.hand_off_failed(token, place);
+    }
+
+    /// The descriptor that belongs to a hand-off has arrived.
+    pub fn handle_handed_over(&self, from: ShardId, token: u32, place: Place) {
+        self.core.handed_over(from, token, place);
+    }
+
+    /// Another shard says something.
+    pub fn handle_mesh(&self, message: MeshMessage) {
+        let core = &self.core;
+        match message {
+            MeshMessage::Fetch(message) => {
+                let super::mesh::FetchMessage { from, call, object, request, chain } = *message;
+                let reply = Some(super::calls::Reply { shard: from, call });
+                let fetch = super::calls::FetchEvent { request, reply, chain };
+                core.deliver_fetch(&object, Box::new(fetch));
+            }
+            MeshMessage::Answer(message) => core.take_answer(message.call, message.answer),
+            MeshMessage::HandOff(state) => {
+                core.arriving.borrow_mut().insert((state.from, state.token), *state);
+            }
+            MeshMessage::HandOffAborted { from, token } => core.hand_off_aborted(from, token),
+            MeshMessage::SocketAbandoned(socket) => core.socket_abandoned(socket.0),
+            MeshMessage::Status(message) => {
+                let status = core.status_of(&message.object);
+                core.tell(message.from, MeshMessage::StatusAnswer { call: message.call, status });
+            }
+            MeshMessage::StatusAnswer { call, status } => core.take_status(call, status),
+        }
+    }
+
+    /// Does what is due and runs what is ready.
+    pub fn run(&self) {
+        self.run_deadlines();
+        let mut ready = Vec::new();
+        for _ in 0..ROUNDS_MAX {
+            self.settle();
+            self.core.tasks.take_ready(&mut ready);
+            if ready.is_empty() {
+                break;
+            }
+            for task in ready.drain(..) {
+                self.poll(task);
+            }
+        }
+        self.settle();
+    }
+
+    /// Follows up what handlers left behind: sockets nobody can use, objects that may sleep at once.
+    fn settle(&self) {
+        for (shard, socket) in std::mem::take(&mut *self.core.abandoned.borrow_mut()) {
+            self.core.abandon(shard, socket);
+        }
+        if !self.core.tasks.has_ready() {
+            for object in std::mem::take(&mut *self.core.quiet.borrow_mut()) {
+                self.core.hibernate_if_idle(object);
+            }
+        }
+    }
+
+    fn run_deadlines(&self) {
+        let core = &self.core;
+        let now = core.now_ms();
+        let mut due = Vec::new();
+        core.wheel.borrow_mut().advance(now, &mut due);
+        for place in due {
+            core.look_at(place);
+        }
+        loop {
+            let timer = core.timers.borrow_mut().pop_due(now);
+            match timer {
+                None => break,
+                Some(Timer::Idle(object)) => core.hibernate_if_idle(object),
+                Some(Timer::Event(object, number)) => core.event_timed_out(object, number),
+                Some(Timer::Retry(object)) => core.wake_object(object),
+                Some(Timer::Tick(object)) => core.tick(object),
+                Some(Timer::Sleep(call)) => core.end_sleep(call),
+                Some(Timer::Call(call)) => core.time_out_call(call),
+            }
+        }
+    }
+
+    fn poll(&self, task: u32) {
+        let core = &self.core;
+        let Some((kind, mut future, waker)) = core.tasks.take(task) else { return };
+        let polled = core.guarded(|| future.as_mut().poll(&mut TaskContext::from_waker(&waker)));
+        if let Some(Poll::Pending) = polled {
+            let removed = core.tasks.put_back(task, future);
+            core.drop_future(removed);
+            if let TaskKind::Actor(object) = kind {
+                core.actor_waits(object);
+            }
+            return;
+        }
+        let panicked = polled.is_none();
+        core.tasks.finish(task);
+        core.drop_future(Some(future));
+        match kind {
+            TaskKind::Actor(object) => core.actor_ended(object, panicked),
+            TaskKind::Request(place, number) if panicked => core.request_panicked(place, number),
+            TaskKind::Request(..) => {}
+            TaskKind::Detached(object) => core.detached_ended(object),
+        }
+    }
+
+    /// Whether [`World::run`] would find something to do now.
+    pub fn has_ready(&self) -> bool {
+        self.core.tasks.has_ready()
+    }
+
+    /// Sends what was queued.
+    pub fn flush(&self, transmit: &mut impl Transmit) {
+        self.core.flush(transmit);
+    }
+
+    /// Moves what is to be done into `effects`, behind what is there.
+    pub fn take_effects(&self, effects: &mut Effects) {
+        let mut pending = self.core.effects.borrow_mut();
+        effects.sockets.append(&mut pending.sockets);
+        effects.mesh.append(&mut pending.mesh);
+    }
+
+    /// When [`World::run`] is to be called next though nothing arrives, in milliseconds of [`Now::monotonic_ms`].
+    pub fn next_deadline_ms(&self) -> Option<u64> {
+        let timers = self.core.timers.borrow().next_ms();
+        let wheel = self.core.wheel.borrow().next_ms();
+        timers.into_iter().chain(wheel).min()
+    }
+
+    /// Starts to end every connection: sockets with Close 1001, requests with their response.
+    pub fn begin_drain(&self) {
+        self.core.is_draining.set(true);
+        let places: Vec<(Place, Option<super::slab::Key>)> = {
+            let connections = self.core.connections.borrow();
+            let all = connections.iter().enumerate();
+            all.filter_map(|(at, connection)| {
+                let socket = match &connection.as_ref()?.phase {
+                    Phase::Open(open) => Some(open.socket),
+                    _ => None,
+                };
+                Some((Place(at as u32), socket))
+            })
+            .collect()
+        };
+        for (place, socket) in places {
+            match socket {
+                Some(key) => self.core.start_close(key, Some(close::GOING_AWAY), "the server shuts down"),
+                None => self.core.drain_requests(place),
+            }
+        }
+    }
+
+    /// Whether no connection is left.
+    pub fn is_drained(&self) -> bool {
+        self.core.counters.connections.get() == 0
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // Objects hold the core, which holds them: cut the circle.
+        for future in self.core.tasks.drain() {
+            self.core.drop_future(Some(future));
+        }
+        let keys: Vec<super::slab::Key> = self.core.objects.borrow().keys().collect();
+        for key in keys {
+            let mailbox = self.core.mailbox_of(key);
+            let instance = mailbox.instance.borrow_mut().take();
+            self.core.guarded(|| drop(instance));
+        }
+    }
+}
