@@ -1,0 +1,104 @@
+//! Waking a sleeping shard: an eventfd, and whether anyone needs to write to it.
+//!
+//! Owns the promise that no wake-up is lost. Whoever has something for a shard first puts it where the shard looks,
+//! then calls [`Bell::ring`]. The shard first says that it is [going to sleep](Bell::doze), then looks once more.
+//! Each side has a full barrier between its two steps, so at least one of them sees the other's first step.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
+
+use super::sys;
+
+/// One shard's bell.
+#[derive(Debug)]
+pub(super) struct Bell {
+    eventfd: OwnedFd,
+    dozing: AtomicBool,
+}
+
+impl Bell {
+    /// A bell of a shard that is awake.
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self { eventfd: sys::eventfd()?, dozing: AtomicBool::new(false) })
+    }
+
+    /// Wakes the shard if it sleeps or is about to. From any thread; costs no system call if it is awake.
+    pub(super) fn ring(&self) {
+        fence(Ordering::SeqCst);
+        if self.dozing.load(Ordering::Relaxed) && self.dozing.swap(false, Ordering::Relaxed) {
+            sys::eventfd_signal(self.eventfd.as_fd());
+        }
+    }
+
+    /// The shard is about to sleep; it must look for work once more after this.
+    pub(super) fn doze(&self) {
+        self.dozing.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+    }
+
+    /// The shard found work after all, and did not sleep.
+    pub(super) fn stay_awake(&self) {
+        if !self.dozing.swap(false, Ordering::Relaxed) {
+            // Somebody rang in between; the signal must not end the next sleep.
+            self.silence();
+        }
+    }
+
+    /// The shard was woken.
+    pub(super) fn awake(&self) {
+        self.dozing.store(false, Ordering::Relaxed);
+        self.silence();
+    }
+
+    fn silence(&self) {
+        sys::eventfd_reset(self.eventfd.as_fd());
+    }
+}
+
+impl AsFd for Bell {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.eventfd.as_fd()
+    }
+}
+
+impl AsRawFd for Bell {
+    fn as_raw_fd(&self) -> RawFd {
+        self.eventfd.as_raw_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_signalled(bell: &Bell) -> bool {
+        let mut poll = libc::pollfd { fd: bell.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: one writable pollfd.
+        unsafe { libc::poll(&raw mut poll, 1, 0) == 1 }
+    }
+
+    #[test]
+    fn only_a_dozing_shard_is_signalled_and_only_once() {
+        let bell = Bell::new().unwrap();
+        bell.ring();
+        assert!(!is_signalled(&bell));
+        bell.doze();
+        bell.ring();
+        assert!(is_signalled(&bell));
+        bell.awake();
+        bell.ring();
+        assert!(!is_signalled(&bell));
+    }
+
+    #[test]
+    fn a_ring_between_dozing_and_looking_does_not_end_the_next_sleep() {
+        let bell = Bell::new().unwrap();
+        bell.doze();
+        bell.ring();
+        bell.stay_awake();
+        assert!(!is_signalled(&bell));
+        bell.doze();
+        assert!(!is_signalled(&bell));
+    }
+}

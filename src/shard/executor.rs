@@ -1,0 +1,58 @@
+//! The glommio executor of a shard: one task, which turns and sleeps.
+//!
+//! Owns everything that names glommio. Of it we use the pinned thread's reactor, which sleeps until the shard's
+//! eventfd is readable; sockets and timers are on our own rings, so that one descriptor is all it waits for.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use glommio::io::PollableFd;
+use glommio::{LocalExecutor, LocalExecutorBuilder, Placement};
+
+use super::bell::Bell;
+use super::driven::Driven;
+use super::turn::{Driver, Turn};
+
+/// Memory that glommio registers for file I/O of its own, which we do not do; its least.
+const IO_MEMORY_BYTES: usize = 64 << 10;
+
+/// How long the shard may work before other tasks of the executor get their turn.
+const PREEMPT_AFTER: Duration = Duration::from_millis(100);
+
+/// A glommio executor on the calling thread.
+pub(super) struct Executor(LocalExecutor);
+
+impl Executor {
+    /// An executor; binds the calling thread to `core`.
+    pub(super) fn new(core: Option<usize>) -> io::Result<Self> {
+        let placement = core.map_or(Placement::Unbound, Placement::Fixed);
+        let builder =
+            LocalExecutorBuilder::new(placement).io_memory(IO_MEMORY_BYTES).preempt_timer(PREEMPT_AFTER);
+        Ok(Self(builder.make().map_err(io::Error::from)?))
+    }
+
+    /// Serves until the shard has drained or its rings are broken.
+    pub(super) fn serve<W: Driven>(&self, driver: Driver<W>, pacing_wait: Duration) -> io::Result<()> {
+        self.0.run(serve(driver, pacing_wait))
+    }
+}
+
+async fn serve<W: Driven>(mut driver: Driver<W>, pacing_wait: Duration) -> io::Result<()> {
+    let bell: Arc<Bell> = driver.port().bell.clone();
+    let bell = PollableFd::new(bell).map_err(io::Error::from)?;
+    loop {
+        match driver.turn()? {
+            Turn::Last => return Ok(()),
+            // Blocks the thread: the executor has nothing else to do that could not wait as well.
+            Turn::Busy if !pacing_wait.is_zero() => driver.pace(pacing_wait)?,
+            Turn::Busy | Turn::Quiet => {}
+        }
+        if driver.has_work() {
+            glommio::yield_if_needed().await;
+        } else if driver.fall_asleep()? {
+            bell.readable().await.map_err(io::Error::from)?;
+            driver.wake();
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! System calls that neither std nor the rings offer: eventfds, the listening socket, the descriptor limit.
+//!
+//! Owns no state. Each function is one call or the few that belong together.
+
+use std::io;
+use std::mem;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// Connections that may wait in one shard's listener before the kernel drops new ones. The kernel cuts it to
+/// `net.core.somaxconn`, which is 4,096 by default too.
+pub(super) const LISTEN_BACKLOG: i32 = 4_096;
+
+/// Turns a call's -1 into the error.
+fn checked(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// A new eventfd, non-blocking, at zero.
+pub(super) fn eventfd() -> io::Result<OwnedFd> {
+    // SAFETY: the call takes no pointers.
+    let descriptor = checked(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
+    // SAFETY: the kernel just gave us this descriptor; nothing else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+/// Adds one to an eventfd.
+pub(super) fn eventfd_signal(eventfd: BorrowedFd<'_>) {
+    let one = 1u64;
+    // SAFETY: `one` is 8 readable bytes, which is what an eventfd reads.
+    let written = unsafe { libc::write(eventfd.as_raw_fd(), (&raw const one).cast(), size_of::<u64>()) };
+    // EAGAIN means the counter is at its limit, so whoever waits is awake already.
+    debug_assert!(written == 8 || io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock);
+}
+
+/// Sets an eventfd back to zero.
+pub(super) fn eventfd_reset(eventfd: BorrowedFd<'_>) {
+    let mut count = 0u64;
+    // SAFETY: `count` is 8 writable bytes, which is what an eventfd writes. EAGAIN means it was zero already.
+    unsafe { libc::read(eventfd.as_raw_fd(), (&raw mut count).cast(), size_of::<u64>()) };
+}
+
+/// A socket bound to `address` that other sockets may be bound to as well, not yet listening.
+pub(super) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    // SAFETY: the call takes no pointers.
+    let descriptor = checked(unsafe { libc::socket(family, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0) })?;
+    // SAFETY: the kernel just gave us this descriptor; nothing else owns it.
+    let socket = unsafe { OwnedFd::from_raw_fd(descriptor) };
+    set_option(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR)?;
+    set_option(&socket, libc::SOL_SOCKET, libc::SO_REUSEPORT)?;
+    // Linux hands it down to every accepted socket, which saves a call for each.
+    set_option(&socket, libc::IPPROTO_TCP, libc::TCP_NODELAY)?;
+    let (storage, length) = encode_address(address);
+    // SAFETY: `storage` holds a socket address of `length` bytes.
+    checked(unsafe { libc::bind(socket.as_raw_fd(), (&raw const storage).cast(), length) })?;
+    Ok(TcpListener::from(socket))
+}
+
+/// Lets connections come.
+pub(super) fn listen(socket: &TcpListener) -> io::Result<()> {
+    // SAFETY: the call takes no pointers.
+    checked(unsafe { libc::listen(socket.as_raw_fd(), LISTEN_BACKLOG) }).map(drop)
+}
+
+/// Refuses further connections at once, even while an accept in flight still holds the socket.
+pub(super) fn stop_listening(socket: &TcpListener) {
+    // SAFETY: the call takes no pointers. It can only fail if the socket does not listen, which is what we want.
+    unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_RD) };
+}
+
+fn set_option(socket: &OwnedFd, level: i32, option: i32) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    let length = size_of_val(&on) as libc::socklen_t;
+    let value = (&raw const on).cast();
+    // SAFETY: `on` is a readable int of `length` bytes.
+    checked(unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, value, length) }).map(drop)
+}
+
+/// The address in the kernel's form, in storage large enough for either family.
+fn encode_address(address: SocketAddr) -> (libc::sockaddr_in6, libc::socklen_t) {
+    // SAFETY: all fields are integers, for which zero is a value.
+    let mut storage: libc::sockaddr_in6 = unsafe { mem::zeroed() };
+    match address {
+        SocketAddr::V4(address) => {
+            // SAFETY: all fields are integers, for which zero is a value.
+            let mut v4: libc::sockaddr_in = unsafe { mem::zeroed() };
+            v4.sin_family = libc::AF_INET as u16;
+            v4.sin_port = address.port().to_be();
+            v4.sin_addr.s_addr = u32::from_ne_bytes(address.ip().octets());
+            // SAFETY: `sockaddr_in` is smaller than `sockaddr_in6` and no stricter in alignment; both are plain
+            // integers.
+            unsafe { (&raw mut storage).cast::<libc::sockaddr_in>().write(v4) };
+            (storage, size_of::<libc::sockaddr_in>() as libc::socklen_t)
+        }
+        SocketAddr::V6(address) => {
+            storage.sin6_family = libc::AF_INET6 as u16;
+            storage.sin6_port = address.port().to_be();
+            storage.sin6_flowinfo = address.flowinfo();
+            storage.sin6_addr.s6_addr = address.ip().octets();
+            storage.sin6_scope_id = address.scope_id();
+            (storage, size_of::<libc::sockaddr_in6>() as libc::socklen_t)
+        }
+    }
+}
+
+/// Raises the soft limit of open descriptors to the hard limit, which also bounds each ring's file table, and
+/// returns it. Call once at start, before [`start`](super::start).
+///
+/// # Errors
+///
+/// Whatever the kernel says; the limit is then as before.
+pub fn raise_descriptor_limit() -> io::Result<u64> {
+    let mut limit = descriptor_limit()?;
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: `limit` is a readable rlimit.
+    checked(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) })?;
+    Ok(limit.rlim_cur)
+}
+
+fn descriptor_limit() -> io::Result<libc::rlimit> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is a writable rlimit.
+    checked(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
+    Ok(limit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn two_sockets_share_a_port_and_take_no_connection_before_they_listen() {
+        for text in ["127.0.0.1:0", "[::1]:0"] {
+            let first = bind(text.parse().unwrap()).unwrap();
+            let address = first.local_addr().unwrap();
+            let second = bind(address).unwrap();
+            assert_eq!(second.local_addr().unwrap(), address);
+            assert!(std::net::TcpStream::connect(address).is_err());
+            listen(&second).unwrap();
+            std::net::TcpStream::connect(address).unwrap();
+            stop_listening(&second);
+            assert!(std::net::TcpStream::connect(address).is_err());
+        }
+    }
+
+    #[test]
+    fn a_bound_address_is_refused_to_strangers() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let refused = bind(taken.local_addr().unwrap()).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn an_eventfd_counts_and_is_reset() {
+        let eventfd = eventfd().unwrap();
+        eventfd_reset(eventfd.as_fd());
+        eventfd_signal(eventfd.as_fd());
+        eventfd_signal(eventfd.as_fd());
+        eventfd_reset(eventfd.as_fd());
+        let mut poll = libc::pollfd { fd: eventfd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: one writable pollfd.
+        assert_eq!(unsafe { libc::poll(&raw mut poll, 1, 0) }, 0);
+    }
+
+    #[test]
+    fn the_descriptor_limit_rises_to_the_hard_limit() {
+        let limit = raise_descriptor_limit().unwrap();
+        assert_eq!(descriptor_limit().unwrap().rlim_cur, limit);
+    }
+}
