@@ -146,7 +146,7 @@ pub struct Bounds {
     /// Rounds, all rooms together [default: 100 unless there is a duration]
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=16_777_216))]
     pub count: Option<u64>,
-    /// Begin no round after this long
+    /// Begin no round after this long (open loop: none that is due later)
     #[arg(long, value_parser = duration, value_name = "TIME")]
     pub duration: Option<Duration>,
     /// Rounds per second over all rooms (open loop) instead of one after the other (closed loop)

@@ -8,7 +8,7 @@
 //! generator) that falls behind cannot hide it by being asked later. At most `--sockets` are open at a time.
 
 use crate::cli::Churn;
-use crate::clock::SECOND_NS;
+use crate::clock::{SECOND_NS, nanoseconds};
 use crate::close::NORMAL;
 use crate::failures::Failures;
 use crate::fanout::shared::Outcome;
@@ -34,6 +34,7 @@ struct Plan {
     rate: f64,
     count: u32,
     start_ns: u64,
+    duration_ns: u64,
     wait_ns: u64,
     timeout_ns: u64,
 }
@@ -136,14 +137,16 @@ impl Visits {
 impl Script for Visits {
     fn poll(&mut self, worker: &mut Worker, now_ns: u64) -> Next {
         worker.set_progress(self.opened);
+        // What could not be begun in time, because all slots were taken, is not made up for.
+        let in_time = now_ns.saturating_sub(self.plan.start_ns) < self.plan.duration_ns;
         let mut connects_left = CONNECTS_PER_POLL_MAX;
-        while connects_left > 0 && self.next < self.plan.count && self.due_ns() <= now_ns {
+        while connects_left > 0 && in_time && self.next < self.plan.count && self.due_ns() <= now_ns {
             let Some(slot) = self.free.pop() else { break };
             self.begin(worker, slot);
             self.progress_ns = now_ns;
             connects_left -= 1;
         }
-        let is_last = self.next >= self.plan.count;
+        let is_last = !in_time || self.next >= self.plan.count;
         if is_last && self.active() == 0 {
             return Next::Done;
         }
@@ -222,6 +225,7 @@ pub fn run(options: Churn) -> Result<Report, RunError> {
         // The cast of what is too large is the maximum.
         count: options.count.unwrap_or(i32::MAX as u32).min(in_time as u32),
         start_ns: session.fleet.clock().now_ns(),
+        duration_ns: duration.map_or(u64::MAX, nanoseconds),
         wait_ns: session.wait_ns(),
         timeout_ns: session.timeout_ns(),
     };
