@@ -11,6 +11,8 @@
 //! ```
 
 pub mod object;
+pub mod server;
+pub mod shard;
 pub mod wire;
 
 pub use object::{
@@ -18,4 +20,5 @@ pub use object::{
     ObjectId, ObjectStatus, ReadyState, Request, Response, Result, SlowReader, Stub, WebSocket,
     WebSocketPair, WebSocketRequestResponsePair, Worker,
 };
+pub use server::Engine;
 pub use wire::ProtocolError;

@@ -34,6 +34,7 @@ mod listener;
 mod mesh;
 mod places;
 mod ports;
+pub mod probe;
 mod request;
 mod ring;
 mod settings;

@@ -93,9 +93,9 @@ pub(super) static KEYS: &[Key] = &[
     },
     Key {
         name: "buffers.send_batch",
-        kind: Count(1..=4_096, |config| &mut config.buffers.send_batch),
+        kind: Count(1..=128, |config| &mut config.buffers.send_batch),
         what: "Sends handed to the kernel in one submission",
-        why: "64 to 128 measured cheapest; the system call's cost is spread thin by then (tuning.md)",
+        why: "the most that a shard keeps in flight; 64 to 128 measured cheapest (tuning.md)",
     },
     Key {
         name: "buffers.submission_entries",

@@ -1,0 +1,95 @@
+//! From the operator's config to the settings of worlds and shards. Owns the arithmetic of rings; reads no file.
+
+use std::time::Duration;
+
+use super::config::Config;
+use crate::object::Settings;
+use crate::shard::ShardSettings;
+use crate::wire::{HeadLimits, SessionLimits};
+
+/// Slots of a shard beyond the sockets of the largest object, for requests that are on their way to it.
+const SPARE_SLOTS: usize = 1_024;
+
+/// What each world may do.
+pub(super) fn world_settings(config: &Config) -> Settings {
+    let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    let (limits, timeouts) = (&config.limits, &config.timeouts);
+    Settings {
+        head: HeadLimits {
+            head_bytes_max: limits.head_bytes,
+            headers_max: limits.headers,
+            target_bytes_max: limits.target_bytes,
+        },
+        body_bytes_max: limits.body_bytes,
+        session: SessionLimits {
+            message_bytes_max: limits.message_bytes,
+            frames_per_message_max: count(limits.frames_per_message),
+        },
+        reassembly_bytes_max: limits.reassembly_bytes_per_shard,
+        output_socket_bytes_max: limits.output_bytes_per_socket,
+        output_shard_bytes_max: limits.output_bytes_per_shard,
+        control_frames_per_second_max: count(limits.control_frames_per_second),
+        mailbox_events_max: limits.mailbox_events_per_object,
+        mailbox_bytes_max: limits.mailbox_bytes_per_object,
+        attachment_bytes_max: limits.attachment_bytes,
+        sockets_per_object_max: limits.connections_per_object,
+        hibernation_idle_ms: config.hibernation.idle.map(ms),
+        evict_idle_ms: ms(config.hibernation.evict),
+        handshake_ms: ms(timeouts.handshake),
+        keep_alive_ms: ms(timeouts.keep_alive),
+        write_progress_ms: ms(timeouts.write_progress),
+        ping_ms: timeouts.ping.map(ms),
+        pong_ms: ms(timeouts.pong),
+        close_ms: ms(timeouts.close),
+        fetch_ms: ms(timeouts.fetch),
+        origins: config.security.origins.clone(),
+    }
+}
+
+/// Rings that each of `shards` shards needs. A shard must be able to hold its part of all connections, and the
+/// largest object whole, since an object's sockets live on its home shard.
+pub(super) fn rings_per_shard(config: &Config, shards: usize, slots_per_ring: usize) -> usize {
+    let limits = &config.limits;
+    let part = limits.connections.div_ceil(shards.max(1));
+    let largest_object = limits.connections.min(limits.connections_per_object + SPARE_SLOTS);
+    part.max(largest_object).div_ceil(slots_per_ring.max(1)).max(1)
+}
+
+/// The settings of a shard on each of `cores`.
+pub(super) fn shard_settings(config: &Config, cores: &[usize], slots_per_ring: usize) -> Vec<ShardSettings> {
+    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    let rings = rings_per_shard(config, cores.len(), slots_per_ring);
+    let settings = |core: &usize| ShardSettings {
+        listen: config.listen,
+        core: Some(*core),
+        receive_bytes: config.buffers.receive_bytes,
+        receive_count: u16::try_from(config.buffers.receive_count).unwrap_or(1 << 15),
+        send_batch: config.buffers.send_batch,
+        submission_entries: count(config.buffers.submission_entries),
+        completion_entries: count(config.buffers.completion_entries),
+        connections_per_ring: count(slots_per_ring),
+        rings: count(rings),
+        pacing_wait: config.pacing.wait,
+    };
+    cores.iter().map(settings).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_shard_can_hold_the_largest_object_whole() {
+        let config = Config::default();
+        for (shards, slots, rings) in [(1, 16_384, 8), (2, 16_384, 4), (16, 16_384, 3), (2, 1_024, 64)] {
+            assert_eq!(rings_per_shard(&config, shards, slots), rings, "{shards} shards of {slots} slots");
+        }
+    }
+
+    #[test]
+    fn the_defaults_of_config_and_world_are_the_same() {
+        let (from_config, own) = (world_settings(&Config::default()), Settings::default());
+        assert_eq!(format!("{from_config:?}"), format!("{own:?}"));
+    }
+}
