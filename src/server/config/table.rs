@@ -95,7 +95,7 @@ pub(super) static KEYS: &[Key] = &[
         name: "buffers.send_batch",
         kind: Count(1..=128, |config| &mut config.buffers.send_batch),
         what: "Sends handed to the kernel in one submission",
-        why: "the most that a shard keeps in flight; 64 to 128 measured cheapest (tuning.md)",
+        why: "64 to 128 measured cheapest, and a batch of a shard holds no more (tuning.md)",
     },
     Key {
         name: "buffers.submission_entries",
