@@ -65,6 +65,10 @@ impl<W: Driven> Driver<W> {
             Operation::HandOffSent { slot, token } => {
                 self.complete_hand_off(ring, slot, token, completion.result)
             }
+            Operation::HandOffClosed { slot, token } => {
+                self.complete_departure(ring, slot, token);
+                Ok(())
+            }
             Operation::HandOffArrived { from, token } => {
                 self.complete_arrival(ring, from, token, completion.result);
                 Ok(())
@@ -146,10 +150,9 @@ impl<W: Driven> Driver<W> {
 
     fn complete_close(&mut self, ring: usize, slot: u32) {
         self.ring_port(ring).give_back();
-        if self.rings[ring].slot(slot).closed() {
-            self.stats.closes.add(1);
-            self.world.handle_closed(self.places.join(ring, slot));
-        }
+        self.rings[ring].slot(slot).closed();
+        self.stats.closes.add(1);
+        self.world.handle_closed(self.places.join(ring, slot));
     }
 
     /// Gives the world what other shards have for it. Returns how many messages.

@@ -3,11 +3,9 @@
 //! Two things are driven: [`World`], and the small worlds of this layer's tests, which answer bytes with bytes and
 //! need no HTTP to do so. The methods are the world's own; see there for what they promise.
 
-use std::sync::Arc;
-
-use crate::object::World;
 use crate::object::driver::{Effects, Now, Place, ShardId, Transmit};
 use crate::object::mesh::MeshMessage;
+use crate::object::{DriverWaker, World};
 
 /// A world, as the driver sees it. No method waits.
 pub(super) trait Driven {
@@ -25,6 +23,10 @@ pub(super) trait Driven {
     fn handle_closed(&self, place: Place);
     /// Another shard's descriptor arrived, after every message sent before it.
     fn handle_handed_over(&self, from: ShardId, token: u32, place: Place);
+    /// A descriptor of ours is with its target; the place is about to be free.
+    fn handle_handed_off(&self, token: u32);
+    /// A descriptor has left, and its place is free.
+    fn handle_handed_off(&self, token: u32);
     /// A descriptor could not be passed and is still ours.
     fn handle_hand_off_failed(&self, token: u32, place: Place);
     /// Another shard's message arrived.
@@ -33,14 +35,14 @@ pub(super) trait Driven {
     fn run(&self);
     /// Sends what the turn queued.
     fn flush(&self, transmit: &mut impl Transmit);
-    /// Swaps out what is to be done; `effects` comes empty.
+    /// Moves out what is to be done; `effects` comes empty.
     fn take_effects(&self, effects: &mut Effects);
     /// The monotonic time of the next turn that is needed even if nothing arrives.
     fn next_deadline_ms(&self) -> Option<u64>;
     /// Whether `run` would find work.
     fn has_ready(&self) -> bool;
     /// What to call, from any thread, when a handler can go on.
-    fn set_waker(&self, wake: Arc<dyn Fn() + Send + Sync>);
+    fn set_waker(&self, waker: DriverWaker);
     /// Closes every socket, in good order.
     fn begin_drain(&self);
     /// Whether no socket is left.
@@ -63,6 +65,8 @@ delegate! {
     handle_writable(place: Place);
     handle_closed(place: Place);
     handle_handed_over(from: ShardId, token: u32, place: Place);
+    handle_handed_off(token: u32);
+    handle_handed_off(token: u32);
     handle_hand_off_failed(token: u32, place: Place);
     handle_mesh(message: MeshMessage);
     run();
@@ -70,7 +74,7 @@ delegate! {
     take_effects(effects: &mut Effects);
     next_deadline_ms() -> Option<u64>;
     has_ready() -> bool;
-    set_waker(wake: Arc<dyn Fn() + Send + Sync>);
+    set_waker(waker: DriverWaker);
     begin_drain();
     is_drained() -> bool;
 }

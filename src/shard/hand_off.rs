@@ -4,8 +4,8 @@
 //! closed, so that the socket is never nobody's.
 //!
 //! ```text
-//!   sender:   message in the inbox -> MSG_RING ------------------------> success: CLOSE ours
-//!                                        |                           \-> failure: ours again
+//!   sender:   message in the inbox -> MSG_RING ------------------------> success: CLOSE ours -> handle_handed_off
+//!                                        |                           \-> failure: handle_hand_off_failed
 //!   target:                              +-> completion -> take the inbox -> handle_handed_over
 //! ```
 
@@ -62,8 +62,9 @@ impl<W: Driven> Driver<W> {
         let silent = result == -libc::EOVERFLOW;
         if result >= 0 {
             self.stats.hand_offs_sent.add(1);
-            let step = self.rings[ring].slot(slot).hand_off_sent();
-            return self.rings[ring].step(slot, step);
+            self.world.handle_handed_off(token);
+            self.rings[ring].slot(slot).hand_off_sent();
+            return self.rings[ring].queue(Request::close_handed_off(slot, token));
         }
         if !silent {
             self.shared.ports[usize::from(target.0)].rings()[index].give_back();
@@ -71,6 +72,13 @@ impl<W: Driven> Driver<W> {
         self.rings[ring].slot(slot).hand_off_failed();
         self.stay(HandOff { place: self.places.join(ring, slot), target, token });
         Ok(())
+    }
+
+    /// Our reference to a socket that another shard has is closed.
+    pub(super) fn complete_departure(&mut self, ring: usize, slot: u32, token: u32) {
+        self.ring_port(ring).give_back();
+        self.rings[ring].slot(slot).closed();
+        self.world.handle_handed_off(token);
     }
 
     /// A descriptor of another shard is in our table.

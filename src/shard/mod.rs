@@ -15,6 +15,7 @@
 //! | `ring`, `request`, `user_data` | the io_uring system calls |
 //! | `listener`, `timer` | accepting; the deadline of a sleep |
 //! | `mesh`, `inbox`, `ports`, `bell` | what goes to other shards, and how they are woken |
+//! | `probe` | whether this machine can do all that, found out before the start |
 //! | `places`, `settings`, `stats`, `error`, `clock`, `sys` | numbers, and the rest of the system's interface |
 
 mod bell;
@@ -34,6 +35,7 @@ mod listener;
 mod mesh;
 mod places;
 mod ports;
+pub mod probe;
 pub mod probe;
 mod request;
 mod ring;

@@ -97,6 +97,11 @@ impl Request {
         Self::new(opcode::Close::new(Fixed(slot)).build(), Operation::Close { slot })
     }
 
+    /// Closes our reference to a socket that another shard has, and gives the slot back.
+    pub(super) fn close_handed_off(slot: u32, token: u32) -> Self {
+        Self::new(opcode::Close::new(Fixed(slot)).build(), Operation::HandOffClosed { slot, token })
+    }
+
     /// A second reference to the slot's socket in another ring's table.
     pub(super) fn pass(slot: u32, token: u32, from: ShardId, target: BorrowedFd<'_>) -> Self {
         let arrival = Operation::HandOffArrived { from, token }.encode();

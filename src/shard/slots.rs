@@ -35,10 +35,7 @@ pub(super) enum Phase {
     /// To us: the world asked for the close, and something is still in flight.
     Winding,
     /// To us: CLOSE is in flight.
-    Closing {
-        /// Whether the world is told, or the socket lives on in another shard.
-        report: bool,
-    },
+    Closing,
 }
 
 /// The receive of a slot.
@@ -226,11 +223,10 @@ impl Slot {
         self.phase = Phase::Open;
     }
 
-    /// The other shard has the descriptor; ours is closed.
-    pub(super) fn hand_off_sent(&mut self) -> Step {
+    /// The other shard has the descriptor; ours is to be closed.
+    pub(super) fn hand_off_sent(&mut self) {
         debug_assert_eq!(self.phase, Phase::Leaving);
-        self.phase = Phase::Closing { report: false };
-        Step::Close
+        self.phase = Phase::Closing;
     }
 
     /// CLOSE was carried out. Whether the world is told.
@@ -240,7 +236,6 @@ impl Slot {
         };
         assert!(!self.is_busy(), "a slot was given back with operations in flight: {self:?}");
         *self = Slot::default();
-        report
     }
 
     /// Goes on as far as what is in flight allows: arms what is wanted, or closes.
@@ -254,7 +249,7 @@ impl Slot {
                 None => Step::Nothing,
             },
             Phase::Winding if !self.is_busy() => {
-                self.phase = Phase::Closing { report: true };
+                self.phase = Phase::Closing;
                 Step::Close
             }
             _ => Step::Nothing,

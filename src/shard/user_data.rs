@@ -56,6 +56,13 @@ pub(super) enum Operation {
         /// The world's name of the hand-off.
         token: u32,
     },
+    /// The slot of a descriptor that another shard has was closed.
+    HandOffClosed {
+        /// Which slot.
+        slot: u32,
+        /// The world's name of the hand-off.
+        token: u32,
+    },
     /// A descriptor of another shard arrived in our table.
     HandOffArrived {
         /// Who sent it.
@@ -78,8 +85,9 @@ const CLOSE: u64 = 6;
 const SEND: u64 = 7;
 const HAND_OFF_SENT: u64 = 8;
 const HAND_OFF_ARRIVED: u64 = 9;
-const TIMER: u64 = 10;
-const TIMER_MOVED: u64 = 11;
+const HAND_OFF_CLOSED: u64 = 10;
+const TIMER: u64 = 11;
+const TIMER_MOVED: u64 = 12;
 
 const KIND_SHIFT: u32 = 56;
 const UPPER_SHIFT: u32 = 32;
@@ -96,6 +104,7 @@ impl Operation {
             Operation::Close { slot } => pack(CLOSE, 0, slot),
             Operation::Send { index } => pack(SEND, 0, index),
             Operation::HandOffSent { slot, token } => pack(HAND_OFF_SENT, slot, token),
+            Operation::HandOffClosed { slot, token } => pack(HAND_OFF_CLOSED, slot, token),
             Operation::HandOffArrived { from, token } => pack(HAND_OFF_ARRIVED, u32::from(from.0), token),
             Operation::Timer => pack(TIMER, 0, 0),
             Operation::TimerMoved => pack(TIMER_MOVED, 0, 0),
@@ -115,6 +124,7 @@ impl Operation {
             CLOSE => Operation::Close { slot: lower },
             SEND => Operation::Send { index: lower },
             HAND_OFF_SENT => Operation::HandOffSent { slot: upper, token: lower },
+            HAND_OFF_CLOSED => Operation::HandOffClosed { slot: upper, token: lower },
             HAND_OFF_ARRIVED => {
                 Operation::HandOffArrived { from: ShardId(u16::try_from(upper).ok()?), token: lower }
             }
@@ -147,6 +157,7 @@ mod tests {
             Operation::Close { slot: last },
             Operation::Send { index: 127 },
             Operation::HandOffSent { slot: last, token: u32::MAX },
+            Operation::HandOffClosed { slot: last, token: u32::MAX },
             Operation::HandOffArrived { from: ShardId(u16::MAX), token: u32::MAX },
             Operation::Timer,
             Operation::TimerMoved,

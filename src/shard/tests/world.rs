@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use crate::object::driver::{
     BATCH_MAX, Effect, Effects, Now, Outgoing, Place, Receive, ShardId, Shortfall, Transmit,
 };
+use crate::object::DriverWaker;
 use crate::object::mesh::MeshMessage;
 use crate::shard::driven::Driven;
 
@@ -19,6 +20,7 @@ pub(super) enum Event {
     Writable(Place),
     Closed(Place),
     HandedOver(ShardId, u32, Place),
+    HandedOff(u32),
     HandOffFailed(u32, Place),
 }
 
@@ -225,6 +227,12 @@ impl Driven for TestWorld {
         }
     }
 
+    fn handle_handed_off(&self, token: u32) {
+        self.hear(Event::HandedOff(token));
+    }
+
+    fn handle_handed_off(&self, _token: u32) {}
+
     fn handle_hand_off_failed(&self, token: u32, place: Place) {
         self.hear(Event::HandOffFailed(token, place));
         if self.echoes {
@@ -290,7 +298,7 @@ impl Driven for TestWorld {
         false
     }
 
-    fn set_waker(&self, _wake: Arc<dyn Fn() + Send + Sync>) {}
+    fn set_waker(&self, _waker: DriverWaker) {}
 
     fn begin_drain(&self) {
         self.draining.set(true);
