@@ -42,14 +42,11 @@ impl Utf8 {
     pub(super) fn push(&mut self, piece: &[u8]) -> Result<(), NotUtf8> {
         let rest = self.push_bytes_while_missing(piece)?;
         let Err(error) = simdutf8::compat::from_utf8(rest) else { return Ok(()) };
-        // Either a byte is wrong, or the piece ends within a character that so far is right.
-        if error.error_len().is_some() {
-            return Err(NotUtf8);
-        }
+        // Either a byte is wrong, or the piece ends within a character that so far is right: three bytes tell which.
         for &byte in &rest[error.valid_up_to()..] {
             self.push_byte(byte)?;
         }
-        debug_assert!(!self.is_complete(), "simdutf8 found a character unfinished");
+        debug_assert!(!self.is_complete(), "simdutf8 refused what is valid");
         Ok(())
     }
 
