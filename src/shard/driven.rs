@@ -23,8 +23,6 @@ pub(super) trait Driven {
     fn handle_closed(&self, place: Place);
     /// Another shard's descriptor arrived, after every message sent before it.
     fn handle_handed_over(&self, from: ShardId, token: u32, place: Place);
-    /// A descriptor of ours is with its target; the place is about to be free.
-    fn handle_handed_off(&self, token: u32);
     /// A descriptor has left, and its place is free.
     fn handle_handed_off(&self, token: u32);
     /// A descriptor could not be passed and is still ours.
@@ -65,7 +63,6 @@ delegate! {
     handle_writable(place: Place);
     handle_closed(place: Place);
     handle_handed_over(from: ShardId, token: u32, place: Place);
-    handle_handed_off(token: u32);
     handle_handed_off(token: u32);
     handle_hand_off_failed(token: u32, place: Place);
     handle_mesh(message: MeshMessage);

@@ -62,7 +62,6 @@ impl<W: Driven> Driver<W> {
         let silent = result == -libc::EOVERFLOW;
         if result >= 0 {
             self.stats.hand_offs_sent.add(1);
-            self.world.handle_handed_off(token);
             self.rings[ring].slot(slot).hand_off_sent();
             return self.rings[ring].queue(Request::close_handed_off(slot, token));
         }

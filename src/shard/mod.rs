@@ -36,7 +36,6 @@ mod mesh;
 mod places;
 mod ports;
 pub mod probe;
-pub mod probe;
 mod request;
 mod ring;
 mod settings;

@@ -229,11 +229,9 @@ impl Slot {
         self.phase = Phase::Closing;
     }
 
-    /// CLOSE was carried out. Whether the world is told.
-    pub(super) fn closed(&mut self) -> bool {
-        let Phase::Closing { report } = self.phase else {
-            unreachable!("a CLOSE nobody asked for: {self:?}")
-        };
+    /// CLOSE was carried out; the slot is the kernel's.
+    pub(super) fn closed(&mut self) {
+        assert_eq!(self.phase, Phase::Closing, "a CLOSE nobody asked for: {self:?}");
         assert!(!self.is_busy(), "a slot was given back with operations in flight: {self:?}");
         *self = Slot::default();
     }

@@ -4,10 +4,10 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
+use crate::object::DriverWaker;
 use crate::object::driver::{
     BATCH_MAX, Effect, Effects, Now, Outgoing, Place, Receive, ShardId, Shortfall, Transmit,
 };
-use crate::object::DriverWaker;
 use crate::object::mesh::MeshMessage;
 use crate::shard::driven::Driven;
 
@@ -230,8 +230,6 @@ impl Driven for TestWorld {
     fn handle_handed_off(&self, token: u32) {
         self.hear(Event::HandedOff(token));
     }
-
-    fn handle_handed_off(&self, _token: u32) {}
 
     fn handle_hand_off_failed(&self, token: u32, place: Place) {
         self.hear(Event::HandOffFailed(token, place));
