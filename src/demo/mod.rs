@@ -1,0 +1,122 @@
+//! The demo that the binary carries: a page with a chat room and a small game, the published hibernation example, and
+//! the endpoints that the load generator measures. Owns the routes; each object has a file of its own.
+//!
+//! | path | what answers |
+//! |---|---|
+//! | `/` | the page |
+//! | `/chat`, `/arena` | the objects behind the page |
+//! | `/websocket`, and all that ends with it | the published example, one object |
+//! | `/room`, `/room/...` | an object per path: a message goes to every client of the path, the sender included |
+//! | `/echo` | each message comes back |
+//! | `/status/<one of the paths above>` | how the object fares, as JSON; does not wake it |
+//! | anything else | a text that says so |
+
+mod arena;
+mod chat;
+mod echo;
+mod hibernation;
+mod room;
+mod status;
+mod text;
+#[cfg(test)]
+mod tests;
+
+use dormouse::{ApiError, Env, Request, Response, Result, Worker};
+
+pub use arena::Arena;
+pub use chat::Chat;
+pub use echo::Echo;
+pub use hibernation::WebSocketHibernationServer;
+pub use room::Room;
+
+/// Names under which the engine has to know the demo's objects.
+pub mod binding {
+    /// [`Arena`](super::Arena)
+    pub const ARENA: &str = "ARENA";
+    /// [`Chat`](super::Chat)
+    pub const CHAT: &str = "CHAT";
+    /// [`Echo`](super::Echo)
+    pub const ECHO: &str = "ECHO";
+    /// [`Room`](super::Room)
+    pub const ROOM: &str = "ROOM";
+    /// [`WebSocketHibernationServer`](super::WebSocketHibernationServer)
+    pub const WEBSOCKET_HIBERNATION_SERVER: &str = "WEBSOCKET_HIBERNATION_SERVER";
+}
+
+const PAGE: &str = include_str!("page.html");
+
+/// The page loads nothing and speaks to nobody but the server it came from.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
+     img-src data:; worker-src blob:; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'";
+
+/// Routes requests to the demo's objects.
+#[derive(Default)]
+pub struct Demo {
+    echoes: echo::Echoes,
+}
+
+/// Where a path leads.
+#[derive(Debug, PartialEq, Eq)]
+enum Route<'a> {
+    Page,
+    /// The object with this name, in the namespace of this binding.
+    Object(&'static str, &'a str),
+    /// One of the echo objects; it does not matter which.
+    Echo,
+    Status(&'a str),
+    Nowhere,
+}
+
+impl Route<'_> {
+    fn of(path: &str) -> Route<'_> {
+        match path {
+            "/" => Route::Page,
+            "/chat" => Route::Object(binding::CHAT, path),
+            "/arena" => Route::Object(binding::ARENA, path),
+            "/room" => Route::Object(binding::ROOM, path),
+            "/echo" => Route::Echo,
+            _ if path.starts_with("/room/") => Route::Object(binding::ROOM, path),
+            _ if path.starts_with("/status/") => Route::Status(&path["/status".len()..]),
+            _ if path.ends_with("/websocket") => Route::Object(binding::WEBSOCKET_HIBERNATION_SERVER, "foo"),
+            _ => Route::Nowhere,
+        }
+    }
+}
+
+impl Worker for Demo {
+    async fn fetch(&self, request: Request, env: &Env) -> Result<Response> {
+        match Route::of(request.path()) {
+            Route::Page => Ok(page()?),
+            Route::Status(path) => self.status(path, env).await,
+            Route::Nowhere => Ok(hibernation::supported_endpoints()?),
+            Route::Echo => match hibernation::refusal(&request)? {
+                Some(refusal) => Ok(refusal),
+                None => self.echoes.any(env)?.fetch(request).await,
+            },
+            Route::Object(binding, name) => match hibernation::refusal(&request)? {
+                Some(refusal) => Ok(refusal),
+                None => env.namespace(binding)?.get_by_name(name).fetch(request).await,
+            },
+        }
+    }
+}
+
+impl Demo {
+    async fn status(&self, path: &str, env: &Env) -> Result<Response> {
+        match Route::of(path) {
+            Route::Object(binding, name) => {
+                Ok(status::response(&[env.namespace(binding)?.get_by_name(name)]).await?)
+            }
+            Route::Echo => Ok(status::response(&self.echoes.all(env)?).await?),
+            Route::Page | Route::Status(_) | Route::Nowhere => Ok(hibernation::supported_endpoints()?),
+        }
+    }
+}
+
+fn page() -> Result<Response, ApiError> {
+    Response::html(PAGE)
+        .with_header("Content-Security-Policy", CONTENT_SECURITY_POLICY)?
+        .with_header("X-Content-Type-Options", "nosniff")?
+        .with_header("Referrer-Policy", "no-referrer")?
+        .with_header("Cache-Control", "no-cache")
+}
