@@ -20,7 +20,7 @@ use crate::wire::MessageKind;
 #[expect(clippy::await_holding_refcell_ref)]
 pub(crate) async fn run<T: DurableObject>(core: Rc<Core>, object: Key, mailbox: Rc<Mailbox>) {
     let context = Context::new(core.clone(), object, mailbox.clone());
-    let env = Env::of_object(core.clone(), mailbox.clone());
+    let env = Env::of_object(core.clone(), object, mailbox.clone());
     let instance = match T::new(context, env).await {
         Ok(instance) => Rc::new(RefCell::new(instance)),
         Err(error) => {

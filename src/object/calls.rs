@@ -8,6 +8,7 @@ use std::task::{Poll, Waker};
 
 use super::core::Core;
 use super::driver::ShardId;
+use super::env::Caller;
 use super::error::{ApiError, Error, Result};
 use super::headers::Headers;
 use super::http::{Request, Response};
@@ -115,9 +116,13 @@ impl Core {
         self: &Rc<Core>,
         object: ObjectName,
         request: Request,
-        caller: Option<&Mailbox>,
+        caller: Option<&Caller>,
     ) -> Result<Response> {
-        let mut chain = caller.map(|mailbox| mailbox.chain.borrow().clone()).unwrap_or_default();
+        let mut chain = Vec::new();
+        if let Some(Caller { object, mailbox }) = caller {
+            chain.clone_from(&mailbox.chain.borrow());
+            chain.push(self.label_of(*object).into());
+        }
         let target = self.label(&object);
         if chain.contains(&target) {
             chain.push(target);

@@ -8,6 +8,7 @@ use super::http::{Request, Response};
 use super::id::ObjectId;
 use super::mailbox::Mailbox;
 use super::mesh::ObjectName;
+use super::slab::Key;
 use super::status::ObjectStatus;
 
 /// The environment: namespaces by the name they are bound to, and text variables from the config.
@@ -15,7 +16,14 @@ use super::status::ObjectStatus;
 pub struct Env {
     core: Rc<Core>,
     /// The object this belongs to; calls it makes are known to be its.
-    caller: Option<Rc<Mailbox>>,
+    caller: Option<Caller>,
+}
+
+/// The object that makes a call.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    pub(crate) object: Key,
+    pub(crate) mailbox: Rc<Mailbox>,
 }
 
 impl Env {
@@ -23,8 +31,8 @@ impl Env {
         Env { core, caller: None }
     }
 
-    pub(crate) fn of_object(core: Rc<Core>, caller: Rc<Mailbox>) -> Env {
-        Env { core, caller: Some(caller) }
+    pub(crate) fn of_object(core: Rc<Core>, object: Key, mailbox: Rc<Mailbox>) -> Env {
+        Env { core, caller: Some(Caller { object, mailbox }) }
     }
 
     /// The namespace bound as `binding`.
@@ -121,7 +129,7 @@ impl Stub {
     /// The object's own error; [`ApiError::CallCycle`], [`ApiError::CallTimedOut`], [`ApiError::CallAborted`] or
     /// [`ApiError::Overloaded`] when it could not answer.
     pub async fn fetch(&self, request: Request) -> Result<Response> {
-        self.env.core.call(self.name_of_object(), request, self.env.caller.as_deref()).await
+        self.env.core.call(self.name_of_object(), request, self.env.caller.as_ref()).await
     }
 
     /// How the object fares. Does not wake it.

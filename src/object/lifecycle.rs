@@ -56,6 +56,8 @@ impl Core {
             }
             (usize::from(object.class), object.mailbox.clone())
         };
+        // Nobody waits for a constructor by itself.
+        mailbox.chain.borrow_mut().clear();
         // Something to run: the constructor may be slow, and others may push meanwhile.
         mailbox.scheduled.set(true);
         let future = (self.shared.classes[class].start)(self.clone(), key, mailbox);

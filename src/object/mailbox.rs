@@ -137,7 +137,7 @@ pub(crate) struct Mailbox {
     pub(crate) scheduled: Cell<bool>,
     /// Tasks, standard sockets and the like that forbid hibernation.
     pub(crate) pins: Cell<u32>,
-    /// The calls that led to the event that runs, for finding cycles.
+    /// The objects that wait for the event that runs, from the first caller on; for finding cycles.
     pub(crate) chain: RefCell<Vec<Box<str>>>,
 }
 
