@@ -1,0 +1,11 @@
+//! What the tests of the object layer stand on: a driver that is no driver, clients that are no clients, and an
+//! object that does as it is told. No socket, no thread, no clock.
+
+#![allow(dead_code, reason = "each test program uses another part")]
+
+pub mod client;
+pub mod fake;
+pub mod frames;
+pub mod http;
+pub mod random;
+pub mod room;
