@@ -4,6 +4,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use sha1::{Digest, Sha1};
 
 use super::bytes::trimmed;
 use super::field::fields_named;
@@ -23,11 +24,9 @@ pub(super) fn accept(key: &[u8]) -> Option<[u8; 28]> {
         return None;
     }
     // RFC 6455 4.2.2 (5.4): the base64 of the SHA-1 of the key, as sent, and the GUID
-    let mut hash = sha1_smol::Sha1::new();
-    hash.update(key);
-    hash.update(GUID);
+    let hash = Sha1::new().chain_update(key).chain_update(GUID).finalize();
     let mut accept = [0; 28];
-    let written = STANDARD.encode_slice(hash.digest().bytes(), &mut accept);
+    let written = STANDARD.encode_slice(hash, &mut accept);
     debug_assert_eq!(written, Ok(accept.len()), "20 bytes are 28 characters");
     Some(accept)
 }
