@@ -73,6 +73,7 @@ impl Core {
                 Some(tag) => object.roster.tagged(tag).for_each(&mut deliver),
                 None => object.roster.oldest_first().for_each(&mut deliver),
             }
+            delivery.ship(segment);
             delivery.output.discard_unused(segment);
         }
         object.messages_sent += recipients as u64;

@@ -13,7 +13,7 @@ use super::error::{ApiError, Error, Result};
 use super::headers::Headers;
 use super::http::{Request, Response};
 use super::mailbox::{Event, Mailbox};
-use super::mesh::{AnswerMessage, FetchMessage, MeshMessage, ObjectName, SocketName, StatusMessage};
+use super::mesh::{AnswerMessage, FetchMessage, MeshMessage, ObjectName, SocketName, StatusMessage, StayPut};
 use super::status::ObjectStatus;
 use super::timers::Timer;
 use super::web_socket::WebSocket;
@@ -25,6 +25,7 @@ pub struct ResponseParts {
     headers: Headers,
     body: Vec<u8>,
     socket: Option<(ShardId, SocketName)>,
+    stay: Option<Box<StayPut>>,
 }
 
 /// What became of a call.
@@ -207,12 +208,23 @@ impl Core {
             }
             None => None,
         };
-        Ok(ResponseParts { status: response.status, headers: response.headers, body: response.body, socket })
+        let stay = match socket {
+            Some((shard, name)) if shard == self.shard => self.stay_put(name),
+            // Passed on by an object that got it from another.
+            _ => response.web_socket.as_ref().and_then(WebSocket::stay_put),
+        };
+        Ok(ResponseParts {
+            status: response.status,
+            headers: response.headers,
+            body: response.body,
+            socket,
+            stay,
+        })
     }
 
     fn response_from_parts(self: &Rc<Core>, parts: ResponseParts) -> Response {
-        let ResponseParts { status, headers, body, socket } = parts;
-        let web_socket = socket.map(|(shard, name)| WebSocket::of_response(self.clone(), shard, name));
+        let ResponseParts { status, headers, body, socket, stay } = parts;
+        let web_socket = socket.map(|(shard, name)| WebSocket::of_response(self.clone(), shard, name, stay));
         Response { status, headers, body, web_socket }
     }
 

@@ -3,13 +3,12 @@
 
 use std::rc::Rc;
 
-use super::connection::{Connection, NEVER, Pause, Phase, Stage};
+use super::connection::{Connection, NEVER, Owner, Pause, Phase, Stage};
 use super::core::Core;
 use super::driver::{Effect, Place, Receive};
-use super::mailbox::Event;
+use super::remote::FarEvent;
 use super::slab::Key;
-use super::socket::Link;
-use crate::wire::{OpCode, close, encode_close, encode_frame};
+use crate::wire::{OpCode, encode_close, encode_frame};
 
 /// How long what arrives behind our last byte is read and thrown away, so that the peer gets that byte and not a
 /// reset (RFC 9112 9.6).
@@ -95,23 +94,44 @@ impl Core {
 
     /// Nothing more will be received: the peer has sent FIN, or is gone. What is queued may still be sent.
     pub(crate) fn connection_ended(self: &Rc<Core>, place: Place) {
-        let socket = self.with_connection(place, |connection| match &connection.phase {
-            Phase::Open(open) => Some(open.socket),
-            _ => None,
-        });
-        match socket {
-            Some(Some(key)) => {
-                let is_answered_later =
-                    self.sockets.borrow().get(key).is_some_and(|socket| socket.close.received);
-                // After the peer's Close its FIN says nothing new: the answer is still to be sent.
-                if !is_answered_later {
-                    self.socket_lost(key);
-                    self.leave(place, true);
-                }
-            }
-            Some(None) => self.connection_broken(place),
-            None => {}
+        enum Ended {
+            Leave(Option<Key>),
+            Wait,
+            Broken,
         }
+        let ended = self.with_connection(place, |connection| match &mut connection.phase {
+            Phase::Open(open) => match &mut open.owner {
+                // After the peer's Close its FIN says nothing new: the answer is still to be sent.
+                Owner::Near(key) if self.is_close_received(*key) => Ended::Wait,
+                Owner::Near(key) => Ended::Leave(Some(*key)),
+                Owner::Far(owner) if owner.close.received => Ended::Wait,
+                Owner::Far(owner) => {
+                    owner.close.received = true;
+                    self.report(owner, FarEvent::Lost);
+                    Ended::Leave(None)
+                }
+            },
+            // The last of what was queued may still reach a peer that has only finished speaking.
+            Phase::Leaving { at_once, .. } if !connection.outbox.is_empty() => {
+                *at_once = true;
+                Ended::Wait
+            }
+            _ => Ended::Broken,
+        });
+        match ended {
+            Some(Ended::Leave(near)) => {
+                if let Some(key) = near {
+                    self.socket_lost(key);
+                }
+                self.leave(place, true);
+            }
+            Some(Ended::Broken) => self.connection_broken(place),
+            Some(Ended::Wait) | None => {}
+        }
+    }
+
+    fn is_close_received(&self, key: Key) -> bool {
+        self.sockets.borrow().get(key).is_some_and(|socket| socket.close.received)
     }
 
     /// The connection is of no use any more.
@@ -122,7 +142,15 @@ impl Core {
             Request(Option<u32>),
         }
         let broken = self.with_connection(place, |connection| match &mut connection.phase {
-            Phase::Open(open) => Broken::Socket(open.socket),
+            Phase::Open(open) => match &mut open.owner {
+                Owner::Near(key) => Broken::Socket(*key),
+                Owner::Far(owner) => {
+                    if !std::mem::replace(&mut owner.close.received, true) {
+                        self.report(owner, FarEvent::Lost);
+                    }
+                    Broken::Nothing
+                }
+            },
             Phase::Http(http) => Broken::Request(http.task.take()),
             _ => Broken::Nothing,
         });
@@ -132,23 +160,6 @@ impl Core {
             Some(Broken::Request(None) | Broken::Nothing) | None => {}
         }
         self.drop_connection(place);
-    }
-
-    /// Tells the object that a client is gone, unless it was told of its Close already.
-    pub(crate) fn socket_lost(self: &Rc<Core>, key: Key) {
-        let object = {
-            let mut sockets = self.sockets.borrow_mut();
-            let Some(socket) = sockets.get_mut(key) else { return };
-            socket.link = Link::Gone;
-            if socket.close.received {
-                return;
-            }
-            socket.close.received = true;
-            socket.object
-        };
-        let event =
-            Event::Close { socket: key, code: close::ABNORMAL, reason: LOST_REASON.into(), was_clean: false };
-        self.push_event(object, event);
     }
 
     /// Looks whether a connection has outlived a deadline, pings it, reads it again.

@@ -9,10 +9,16 @@
 //!                +---- response with Connection: close ----+
 //! ```
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::auto_response::AutoResponse;
 use super::directory::ConnectionId;
+use super::driver::ShardId;
 use super::http::Request;
 use super::outbox::Outbox;
 use super::slab::Key;
+use super::socket::CloseProgress;
 use crate::wire::{BodyDecoder, HeadScanner, Session};
 
 /// No deadline.
@@ -68,10 +74,39 @@ pub(crate) enum Phase {
     Closing,
 }
 
+/// Whose socket a connection carries.
+#[derive(Debug)]
+pub(crate) enum Owner {
+    /// A socket of this shard.
+    Near(Key),
+    /// A socket of an object of another shard.
+    Far(Box<FarOwner>),
+}
+
+/// What the edge of a far socket knows of it.
+#[derive(Debug)]
+pub(crate) struct FarOwner {
+    pub(crate) shard: ShardId,
+    pub(crate) socket: Key,
+    pub(crate) object: Rc<FarObject>,
+    /// Events told to the home shard and not yet done there.
+    pub(crate) unfinished: u32,
+    pub(crate) close: CloseProgress,
+    /// What the home shard was last told of the outbox.
+    pub(crate) reported_bytes: usize,
+}
+
+/// What the edge of far sockets knows of their object.
+#[derive(Debug)]
+pub(crate) struct FarObject {
+    pub(crate) class: u16,
+    pub(crate) auto_response: RefCell<Option<Rc<AutoResponse>>>,
+}
+
 /// State of a connection that carries frames.
 #[derive(Debug)]
 pub(crate) struct OpenState {
-    pub(crate) socket: Key,
+    pub(crate) owner: Owner,
     pub(crate) session: Session,
     /// When the last bytes came.
     pub(crate) heard_ms: u64,

@@ -4,12 +4,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 use super::calls::Calls;
 use super::class::Class;
-use super::connection::Connection;
+use super::connection::{Connection, FarObject};
 use super::counters::ShardCounters;
 use super::directory::{ConnectionId, Directory};
 use super::driver::{Effect, Effects, Now, Place, ShardId};
@@ -17,6 +17,7 @@ use super::id::IdBytes;
 use super::mesh::{HandOff, MeshMessage, SocketName};
 use super::object::Object;
 use super::output::Output;
+use super::remote::{CommandBatch, EventBatch};
 use super::settings::Settings;
 use super::slab::{Key, Slab};
 use super::socket::Socket;
@@ -58,6 +59,12 @@ pub(crate) struct Core {
     /// Connections whose descriptors are on their way, by token.
     pub(crate) departing: RefCell<HashMap<u32, (ShardId, ConnectionId)>>,
     pub(crate) tokens: Cell<u32>,
+    /// What is to be told to the other shards at the end of the turn, by shard.
+    pub(crate) commands: RefCell<Vec<CommandBatch>>,
+    pub(crate) far_recipients: RefCell<Vec<Vec<(Place, ConnectionId)>>>,
+    pub(crate) reports: RefCell<Vec<EventBatch>>,
+    /// Objects of other shards that have sockets here.
+    pub(crate) far_objects: RefCell<HashMap<(ShardId, Key), Weak<FarObject>>>,
     /// Sockets whose other end was dropped unused.
     pub(crate) abandoned: RefCell<Vec<(ShardId, SocketName)>>,
     /// Objects that may hibernate at once.
@@ -74,6 +81,7 @@ impl Core {
         counters: Arc<ShardCounters>,
         seed: u64,
     ) -> Rc<Core> {
+        let shards = shared.shards;
         Rc::new(Core {
             shard,
             shared,
@@ -94,6 +102,10 @@ impl Core {
             arriving: RefCell::default(),
             departing: RefCell::default(),
             tokens: Cell::new(0),
+            far_recipients: RefCell::new((0..shards).map(|_| Vec::new()).collect()),
+            commands: RefCell::new((0..shards).map(|_| CommandBatch::default()).collect()),
+            reports: RefCell::new((0..shards).map(|_| EventBatch::new(shard)).collect()),
+            far_objects: RefCell::default(),
             abandoned: RefCell::default(),
             quiet: RefCell::default(),
             reassembly_bytes: Cell::new(0),

@@ -5,15 +5,14 @@ use std::rc::Rc;
 
 use super::auto_response::AutoResponse;
 use super::closing::LOST_REASON;
-use super::connection::{Pause, Phase};
 use super::core::Core;
-use super::driver::{Effect, Receive};
 use super::error::{ApiError, Error};
 use super::mailbox::{Current, Event, Mailbox, Running};
+use super::remote::Command;
 use super::slab::Key;
 use super::socket::Link;
 use super::timers::Timer;
-use crate::wire::close;
+use crate::wire::{close, encode_close};
 
 impl Core {
     /// Puts an event into an object's mailbox and has the object run.
@@ -90,40 +89,48 @@ impl Core {
         while !reason.is_char_boundary(end) {
             end -= 1;
         }
-        let (place, already_closing) = {
+        self.dismiss_socket(key, code, &reason[..end]);
+    }
+
+    /// Ends the connection of a socket with a Close, unless one has left already; the object has no more of it.
+    pub(crate) fn dismiss_socket(&self, key: Key, code: u16, reason: &str) {
+        let (link, is_closing) = {
             let mut sockets = self.sockets.borrow_mut();
             let Some(socket) = sockets.get_mut(key) else { return };
-            let place = socket.place();
-            socket.link = Link::Gone;
-            (place, std::mem::replace(&mut socket.close.sent, true))
+            let link = std::mem::replace(&mut socket.link, Link::Gone);
+            (link, std::mem::replace(&mut socket.close.sent, true))
         };
-        match place {
-            Some(place) if already_closing => self.leave(place, false),
-            Some(place) => self.dismiss(place, code, &reason[..end]),
-            None => {}
+        match link {
+            Link::Bound(place) if is_closing => self.leave(place, false),
+            Link::Bound(place) => self.dismiss(place, code, reason),
+            Link::Far(far) => {
+                let mut frame = Vec::new();
+                if !is_closing {
+                    encode_close(&mut frame, Some(code), reason);
+                }
+                self.command_dismiss(far, &frame);
+            }
+            Link::Pending(_) | Link::Gone => {}
         }
     }
 
     fn auto_respond_late(self: &Rc<Core>, object: Key, key: Key) {
         let auto: Option<Rc<AutoResponse>> =
             self.objects.borrow().get(object).and_then(|object| object.auto_response.clone());
-        let place = {
+        let answers = {
             let mut sockets = self.sockets.borrow_mut();
             let Some(socket) = sockets.get_mut(key) else { return };
-            socket.pending_events -= 1;
-            if socket.close.sent {
-                return;
+            // The pair may have been taken away while the request waited: the message was the engine's, and is.
+            let answers = !socket.close.sent && auto.is_some();
+            if answers {
+                socket.auto_response_ms = self.now.get().wall_ms;
             }
-            // The pair was taken away while the request waited: the message was the engine's then, and is now.
-            if auto.is_none() {
-                return;
-            }
-            socket.auto_response_ms = self.now.get().wall_ms;
-            socket.place()
+            answers
         };
-        if let (Some(auto), Some(place)) = (auto, place) {
-            self.queue_bytes(place, &auto.frame);
+        if let (true, Some(auto)) = (answers, auto) {
+            self.queue_for(key, &auto.frame);
         }
+        self.event_done(key);
     }
 
     /// A handler has returned.
@@ -145,27 +152,28 @@ impl Core {
                 Vec::new()
             }
         };
-        for place in paused {
-            self.with_connection(place, |connection| {
-                if let Phase::Open(open) = &mut connection.phase
-                    && open.pause == Pause::Mailbox
-                {
-                    open.pause = Pause::Not;
-                    self.effect(Effect::Receive(place, Receive::Multishot));
-                }
-            });
+        for key in paused {
+            self.resume_socket(key);
         }
     }
 
     /// What becomes of the socket of an event that is over, however it ended.
     pub(crate) fn end_of_socket_event(self: &Rc<Core>, current: &Current) {
         let Some(key) = current.socket else { return };
-        if let Some(socket) = self.sockets.borrow_mut().get_mut(key) {
-            socket.pending_events = socket.pending_events.saturating_sub(1);
-        }
+        self.event_done(key);
         if matches!(current.kind, Running::Close | Running::Error) {
             self.answer_close(key, current);
             self.remove_socket(key);
+        }
+    }
+
+    /// One event less of this socket waits or runs.
+    fn event_done(&self, key: Key) {
+        let mut sockets = self.sockets.borrow_mut();
+        let Some(socket) = sockets.get_mut(key) else { return };
+        socket.pending_events = socket.pending_events.saturating_sub(1);
+        if let Link::Far(far) = socket.link {
+            self.command(far.shard, Command::Done { to: (far.place, far.id), events: 1 });
         }
     }
 

@@ -139,6 +139,7 @@ impl Core {
                 return true;
             }
             connection.is_dirty = false;
+            self.report_buffered(connection);
             if connection.is_blocked && !connection.outbox.is_empty() {
                 // What joined the queue of a blocked socket leaves the arena as well.
                 connection.outbox.evacuate(&mut self.output.borrow_mut());

@@ -1,14 +1,13 @@
-//! What arrives on an open connection. Owns the way from a session's events to the object's mailbox, auto-responses
-//! and pongs, and the bounds on what arrives; RFC 6455's own rules are the session's.
+//! What arrives on an open connection. Owns the way from a session's events to the socket's owner on this shard or
+//! another, pongs, and the bounds on what arrives; RFC 6455's own rules are the session's.
 
 use std::rc::Rc;
 
-use super::connection::{Connection, OpenState, Pause, Phase};
+use super::connection::{Connection, OpenState, Owner, Pause, Phase};
 use super::core::Core;
 use super::driver::{Effect, Place};
-use super::mailbox::{Event, PayloadAt};
-use super::object::Object;
-use super::slab::Key;
+use super::inbound::Taken;
+use super::remote::FarEvent;
 use crate::wire::{self, Input, MessageKind, OpCode, Payload, ProtocolError, close};
 
 /// What is left to do when no table is borrowed any more.
@@ -29,15 +28,18 @@ impl Core {
             let Connection { phase: Phase::Open(open), .. } = connection else { return Then::Nothing };
             open.heard_ms = self.now_ms();
             open.is_pinged = false;
-            let socket = open.socket;
-            object_key = self.sockets.borrow().get(socket).map(|socket| socket.object);
-            let Some(object) = object_key else { return Then::Stop };
+            if let Owner::Near(key) = open.owner {
+                object_key = self.sockets.borrow().get(key).map(|socket| socket.object);
+                if object_key.is_none() {
+                    return Then::Stop;
+                }
+            }
             loop {
                 let Phase::Open(open) = &mut connection.phase else { return Then::Nothing };
                 match open.session.poll(&mut input, &self.settings().session) {
                     Ok(None) => break,
                     Ok(Some(wire::Event::Message { kind, payload })) => {
-                        self.take_message(place, connection, object, kind, payload);
+                        self.forward_message(place, connection, kind, payload);
                     }
                     Ok(Some(wire::Event::Ping(payload))) => {
                         let mut frame = Vec::with_capacity(wire::frame_len(payload.len()));
@@ -51,7 +53,7 @@ impl Core {
                     }
                     Ok(Some(wire::Event::Pong(_))) => self.count_control(place, open),
                     Ok(Some(wire::Event::Close { code, reason })) => {
-                        self.take_close(place, connection, socket, object, code, &reason);
+                        self.forward_close(place, connection, code, &reason);
                         return Then::Nothing;
                     }
                     Err(error) => return Then::Failed(error),
@@ -70,97 +72,50 @@ impl Core {
         match then {
             Some(Then::Nothing) | None => {}
             Some(Then::Stop) => self.drop_connection(place),
-            Some(Then::NoMemory) => self.fail_socket(place, ProtocolError::MessageTooLarge),
-            Some(Then::Failed(error)) => self.fail_socket(place, error),
+            Some(Then::NoMemory) => self.fail_connection(place, ProtocolError::MessageTooLarge),
+            Some(Then::Failed(error)) => self.fail_connection(place, error),
         }
     }
 
-    fn take_message(
+    fn forward_message(
         &self,
         place: Place,
         connection: &mut Connection,
-        object_key: Key,
         kind: MessageKind,
         payload: Payload<'_>,
     ) {
         let Phase::Open(open) = &mut connection.phase else { return };
-        self.counters.messages_received.add(1);
-        self.counters.bytes_received.add(payload.len() as u64);
-        let mut objects = self.objects.borrow_mut();
-        let mut sockets = self.sockets.borrow_mut();
-        let Some(object) = objects.get_mut(object_key) else { return };
-        let Some(socket) = sockets.get_mut(open.socket) else { return };
-        if kind == MessageKind::Text
-            && let Some(auto) = &object.auto_response
-            && auto.matches(&payload)
-        {
-            self.counters.auto_responses.add(1);
-            if socket.close.sent {
+        let key = match &mut open.owner {
+            Owner::Near(key) => *key,
+            Owner::Far(owner) => {
+                if let Some(auto) = self.report_message(owner, kind, payload) {
+                    self.queue_on(place, connection, &auto.frame);
+                }
                 return;
             }
-            if socket.pending_events > 0 {
-                // It must not overtake the answer to a message that came before it.
-                socket.pending_events += 1;
-                object.mailbox.push(Event::AutoResponse { socket: open.socket });
-                return;
-            }
-            socket.auto_response_ms = self.now.get().wall_ms;
-            let auto = auto.clone();
-            drop((objects, sockets));
-            self.queue_on(place, connection, &auto.frame);
-            return;
-        }
-        object.messages_received += 1;
-        socket.pending_events += 1;
-        match payload {
-            Payload::InPlace(bytes) => object.mailbox.push_message(open.socket, kind, bytes),
-            Payload::Assembled(bytes) => {
-                let payload = PayloadAt::Own(bytes);
-                object.mailbox.push(Event::Message { socket: open.socket, kind, payload });
-            }
-        }
-        self.bound_mailbox(place, open, object);
-    }
-
-    fn bound_mailbox(&self, place: Place, open: &mut OpenState, object: &mut Object) {
-        let (events, bytes) = object.mailbox.waiting();
-        let settings = self.settings();
-        if (events > settings.mailbox_events_max || bytes > settings.mailbox_bytes_max)
-            && open.pause == Pause::Not
-        {
-            open.pause = Pause::Mailbox;
-            object.paused.push(place);
-            self.counters.mailbox_pauses.add(1);
-            self.effect(Effect::Pause(place));
-        }
-    }
-
-    fn take_close(
-        &self,
-        place: Place,
-        connection: &mut Connection,
-        socket_key: Key,
-        object_key: Key,
-        code: Option<u16>,
-        reason: &str,
-    ) {
-        let mut sockets = self.sockets.borrow_mut();
-        let Some(socket) = sockets.get_mut(socket_key) else { return };
-        socket.close.received = true;
-        socket.pending_events += 1;
-        let event = Event::Close {
-            socket: socket_key,
-            code: code.unwrap_or(close::NO_STATUS),
-            reason: reason.into(),
-            was_clean: true,
         };
-        let is_second = socket.close.sent;
-        if is_second {
-            socket.link = super::socket::Link::Gone;
+        match self.take_message(key, kind, payload) {
+            Taken::Answer(auto) => self.queue_on(place, connection, &auto.frame),
+            Taken::Full if open.pause == Pause::Not => {
+                open.pause = Pause::Mailbox;
+                self.effect(Effect::Pause(place));
+                self.remember_paused(key);
+            }
+            Taken::Full | Taken::Waits | Taken::Dropped => {}
         }
-        drop(sockets);
-        // The object may take its time; the peer gets its answer or is dropped.
-        let deadline = self.now_ms() + self.settings().close_ms;
+    }
+
+    fn forward_close(&self, place: Place, connection: &mut Connection, code: Option<u16>, reason: &str) {
+        let Phase::Open(open) = &mut connection.phase else { return };
+        let code = code.unwrap_or(close::NO_STATUS);
+        let is_second = match &mut open.owner {
+            Owner::Near(key) => self.take_close(*key, code, reason.into()),
+            Owner::Far(owner) => {
+                owner.close.received = true;
+                self.report(owner, FarEvent::Close { code, reason: reason.into() });
+                owner.close.sent
+            }
+        };
         self.forget_reassembly(connection);
         if is_second {
             connection.phase = Phase::Leaving { finished: false, at_once: true };
@@ -170,35 +125,32 @@ impl Core {
                 self.dirty.borrow_mut().push(place);
             }
         }
+        // The object may take its time; the peer gets its answer or is dropped.
+        let deadline = self.now_ms() + self.settings().close_ms;
         connection.deadline_ms = deadline;
         self.look_by(place, connection, deadline);
-        if let Some(object) = self.objects.borrow().get(object_key) {
-            object.mailbox.push(event);
-        }
     }
 
-    /// The peer broke the protocol: an error event, a Close when that event has its turn, and no more reading.
-    fn fail_socket(self: &Rc<Core>, place: Place, error: ProtocolError) {
-        self.counters.protocol_errors.add(1);
+    /// The peer broke the protocol: its object is told, and it has the time of a Close to be told so itself.
+    fn fail_connection(self: &Rc<Core>, place: Place, error: ProtocolError) {
         let deadline = self.now_ms() + self.settings().close_ms;
-        let socket = self.with_connection(place, |connection| {
+        let near = self.with_connection(place, |connection| {
             self.forget_reassembly(connection);
             connection.deadline_ms = deadline;
             self.look_by(place, connection, deadline);
-            match &connection.phase {
-                Phase::Open(open) => Some(open.socket),
+            match &mut connection.phase {
+                Phase::Open(OpenState { owner: Owner::Near(key), .. }) => Some(*key),
+                Phase::Open(OpenState { owner: Owner::Far(owner), .. }) => {
+                    owner.close.received = true;
+                    self.report(owner, FarEvent::Failed(error));
+                    None
+                }
                 _ => None,
             }
         });
-        let Some(Some(key)) = socket else { return };
-        let object = {
-            let mut sockets = self.sockets.borrow_mut();
-            let Some(socket) = sockets.get_mut(key) else { return };
-            // From here on nothing that arrives counts, and a loss is no second event.
-            socket.close.received = true;
-            socket.object
-        };
-        self.push_event(object, Event::Error { socket: key, error });
+        if let Some(Some(key)) = near {
+            self.take_error(key, error);
+        }
     }
 
     fn count_control(&self, place: Place, open: &mut OpenState) {

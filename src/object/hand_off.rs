@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use super::connection::{Connection, NEVER, OpenState, Pause, Phase};
+use super::connection::{Connection, NEVER, OpenState, Owner, Pause, Phase};
 use super::core::Core;
 use super::directory::ConnectionId;
 use super::driver::{Effect, Place, Receive, ShardId};
@@ -38,10 +38,19 @@ impl Core {
         if !pending.is_empty() {
             self.queue_bytes(place, &pending);
         }
+        self.carry_frames(place, Owner::Near(socket));
+        if close_sent {
+            self.await_close(place);
+        }
+        self.read_frames(place, &mut received);
+    }
+
+    /// From here on the connection carries frames.
+    pub(crate) fn carry_frames(&self, place: Place, owner: Owner) {
         let now = self.now_ms();
         self.with_connection(place, |connection| {
             connection.phase = Phase::Open(OpenState {
-                socket,
+                owner,
                 session: Session::new(),
                 heard_ms: now,
                 is_pinged: false,
@@ -55,12 +64,13 @@ impl Core {
                 self.look_by(place, connection, now + ping_ms);
             }
         });
-        if close_sent {
-            self.await_close(place);
-        }
+    }
+
+    /// Reads what came behind the request, and whatever comes.
+    pub(crate) fn read_frames(self: &Rc<Core>, place: Place, received: &mut [u8]) {
         self.effect(Effect::Receive(place, Receive::Multishot));
         if !received.is_empty() {
-            self.receive_frames(place, &mut received);
+            self.receive_frames(place, received);
         }
     }
 

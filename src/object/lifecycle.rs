@@ -13,7 +13,6 @@ use super::mailbox::{Event, Exit, Mailbox};
 use super::mesh::ObjectName;
 use super::object::Object;
 use super::slab::Key;
-use super::socket::Link;
 use super::status::ObjectStatus;
 use super::tasks::{TaskFuture, TaskKind};
 use super::timers::Timer;
@@ -239,19 +238,8 @@ impl Core {
             None => Vec::new(),
         };
         for socket in sockets {
-            let place = self.sockets.borrow().get(socket).and_then(|socket| socket.place());
-            let is_closing = self.sockets.borrow().get(socket).is_some_and(|socket| socket.close.sent);
-            if let Some(socket) = self.sockets.borrow_mut().get_mut(socket) {
-                socket.link = Link::Gone;
-            }
+            self.dismiss_socket(socket, close::INTERNAL_ERROR, "the object could not be constructed");
             self.remove_socket(socket);
-            match place {
-                Some(place) if is_closing => self.leave(place, false),
-                Some(place) => {
-                    self.dismiss(place, close::INTERNAL_ERROR, "the object could not be constructed")
-                }
-                None => {}
-            }
         }
         self.drop_instance(key);
         self.forget_if_unused(key);

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use super::auto_response::WebSocketRequestResponsePair;
 use super::calls::Answer;
 use super::driver::ShardId;
 use super::http::Request;
 use super::id::IdBytes;
+use super::remote::{Attached, CommandBatch, EventBatch};
 use super::slab::Key;
 use super::status::ObjectStatus;
 
@@ -27,6 +29,17 @@ pub enum MeshMessage {
     },
     /// The client of a socket that was accepted there is gone before its 101 was written.
     SocketAbandoned(SocketName),
+    /// A socket that was accepted there has its connection here.
+    Attached(Attached),
+    /// What happened to sockets whose connections are here.
+    Events(Box<EventBatch>),
+    /// What is to be done with connections that are there.
+    Commands {
+        /// The shard of the objects.
+        from: ShardId,
+        /// In order.
+        batch: Box<CommandBatch>,
+    },
     /// Asks how an object fares, without waking it.
     Status(Box<StatusMessage>),
     /// The answer to a [`MeshMessage::Status`].
@@ -49,6 +62,14 @@ pub struct ObjectName {
 /// A socket, by its record on the shard of its object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SocketName(pub(crate) Key);
+
+/// Told with a socket whose object is crowded: its connection is to stay where it is.
+#[derive(Clone, Debug)]
+pub struct StayPut {
+    pub(crate) object: Key,
+    pub(crate) class: u16,
+    pub(crate) auto_response: Option<WebSocketRequestResponsePair>,
+}
 
 /// A call to an object of another shard.
 #[derive(Debug)]

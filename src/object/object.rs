@@ -3,10 +3,10 @@
 use std::rc::Rc;
 
 use super::auto_response::AutoResponse;
-use super::driver::Place;
 use super::id::ObjectId;
 use super::mailbox::Mailbox;
 use super::roster::Roster;
+use super::slab::Key;
 
 /// One object.
 pub(crate) struct Object {
@@ -27,8 +27,8 @@ pub(crate) struct Object {
     /// Failures without a success between them, and when the next instance may be made.
     pub(crate) failures: u32,
     pub(crate) retry_ms: u64,
-    /// Connections that are not read because too much waits here.
-    pub(crate) paused: Vec<Place>,
+    /// Sockets that are not read because too much waits here.
+    pub(crate) paused: Vec<Key>,
     pub(crate) messages_received: u64,
     pub(crate) messages_sent: u64,
 }

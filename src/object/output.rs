@@ -13,9 +13,11 @@
 //! holds of the arena after a flush is copied into a chunk of its own ([`Output::evacuate`]), so that the arena is
 //! empty again after each turn and one slow reader cannot pin it.
 
-use crate::wire;
+use std::ops::Deref;
+use std::sync::Arc;
 
 use super::message::Message;
+use crate::wire;
 
 /// Size of an arena chunk, bytes. Also the bound below which frames are packed together: a frame of half a chunk or
 /// more would waste what it does not fill.
@@ -39,9 +41,44 @@ impl Segment {
     }
 }
 
+/// The bytes of a chunk.
+#[derive(Debug)]
+enum Bytes {
+    Own(Vec<u8>),
+    /// A frame that several shards send.
+    Shared(Arc<[u8]>),
+}
+
+impl Default for Bytes {
+    fn default() -> Bytes {
+        Bytes::Own(Vec::new())
+    }
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Bytes::Own(bytes) => bytes,
+            Bytes::Shared(bytes) => bytes,
+        }
+    }
+}
+
+impl Bytes {
+    /// The bytes of an arena or of a socket's own chunk, which are never shared.
+    fn own(&mut self) -> &mut Vec<u8> {
+        match self {
+            Bytes::Own(bytes) => bytes,
+            Bytes::Shared(_) => unreachable!("nothing is appended to a shared frame"),
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Chunk {
-    bytes: Vec<u8>,
+    bytes: Bytes,
     references: u32,
     /// Packed chunks hold frames of many sockets; their bytes leave them when a socket blocks.
     packed: bool,
@@ -74,15 +111,22 @@ impl Output {
         self.append(&[bytes])
     }
 
+    /// Takes a frame that other shards send as well; nothing is copied.
+    pub(crate) fn shared(&mut self, frame: Arc<[u8]>) -> Segment {
+        let end = frame.len() as u32;
+        let chunk = self.insert(Chunk { bytes: Bytes::Shared(frame), references: 0, packed: false });
+        Segment { chunk, start: 0, end }
+    }
+
     fn append(&mut self, parts: &[&[u8]]) -> Segment {
         let len: usize = parts.iter().map(|part| part.len()).sum();
         self.copied_bytes += len as u64;
         let chunk = if len > PACKED_BYTES_MAX {
-            self.insert(Chunk { bytes: Vec::with_capacity(len), references: 0, packed: false })
+            self.insert(Chunk { bytes: Bytes::Own(Vec::with_capacity(len)), references: 0, packed: false })
         } else {
             self.arena_with_room(len)
         };
-        let bytes = &mut self.chunks[chunk as usize].bytes;
+        let bytes = self.chunks[chunk as usize].bytes.own();
         let start = bytes.len() as u32;
         for part in parts {
             bytes.extend_from_slice(part);
@@ -98,7 +142,7 @@ impl Output {
         }
         let bytes = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(ARENA_BYTES));
         let full = self.filling.take();
-        let chunk = self.insert(Chunk { bytes, references: 0, packed: true });
+        let chunk = self.insert(Chunk { bytes: Bytes::Own(bytes), references: 0, packed: true });
         self.filling = Some(chunk);
         if let Some(full) = full {
             self.free_if_unused(full);
@@ -154,11 +198,14 @@ impl Output {
         if self.chunks[at as usize].references > 0 || self.filling == Some(at) {
             return;
         }
-        let mut chunk = std::mem::take(&mut self.chunks[at as usize]);
+        let chunk = std::mem::take(&mut self.chunks[at as usize]);
         self.vacant.push(at);
-        if chunk.packed && self.spare.len() < SPARE_ARENAS_MAX {
-            chunk.bytes.clear();
-            self.spare.push(chunk.bytes);
+        if let Bytes::Own(mut bytes) = chunk.bytes
+            && chunk.packed
+            && self.spare.len() < SPARE_ARENAS_MAX
+        {
+            bytes.clear();
+            self.spare.push(bytes);
         }
     }
 
@@ -167,7 +214,7 @@ impl Output {
         if let Some(at) = self.filling {
             let chunk = &mut self.chunks[at as usize];
             if chunk.references == 0 {
-                chunk.bytes.clear();
+                chunk.bytes.own().clear();
             }
         }
     }
@@ -184,18 +231,20 @@ impl Output {
         let own = tail.filter(|tail| {
             let chunk = &self.chunks[tail.chunk as usize];
             !chunk.packed
+                && matches!(chunk.bytes, Bytes::Own(_))
                 && chunk.references == 1
                 && chunk.bytes.len() == tail.end as usize
                 && chunk.bytes.len() + bytes.len() <= ARENA_BYTES
         });
         let moved = match own {
             Some(tail) => {
-                let own = &mut self.chunks[tail.chunk as usize].bytes;
+                let own = self.chunks[tail.chunk as usize].bytes.own();
                 own.extend_from_slice(bytes);
                 Segment { chunk: tail.chunk, start: tail.end, end: own.len() as u32 }
             }
             None => {
-                let chunk = self.insert(Chunk { bytes: bytes.to_vec(), references: 0, packed: false });
+                let chunk =
+                    self.insert(Chunk { bytes: Bytes::Own(bytes.to_vec()), references: 0, packed: false });
                 Segment { chunk, start: 0, end: bytes.len() as u32 }
             }
         };

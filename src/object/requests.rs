@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use super::connection::{Connection, HttpState, PartialBody, Phase, Stage};
+use super::connection::{Connection, HttpState, OpenState, Owner, PartialBody, Phase, Stage};
 use super::core::Core;
 use super::driver::{Effect, Place, Receive};
 use super::env::Env;
@@ -12,6 +12,7 @@ use super::headers::Headers;
 use super::http::{Request, Response};
 use super::mesh::MeshMessage;
 use super::tasks::TaskKind;
+use super::web_socket::WebSocket;
 use crate::wire::{
     self, BodyDecoder, Field, HeadKind, RequestError, encode_refusal, encode_response_head,
     encode_switching_protocols, fields_named, list_contains, parse_head,
@@ -265,7 +266,11 @@ impl Core {
         let is_head_method = self.with_connection(place, |connection| match &mut connection.phase {
             Phase::Http(http) => {
                 http.stage = Stage::Head;
-                connection.deadline_ms = self.now_ms() + self.settings().keep_alive_ms;
+                // A request that was begun before this answer has the time of a handshake, as any other.
+                let settings = self.settings();
+                let is_idle = http.received.is_empty();
+                let patience_ms = if is_idle { settings.keep_alive_ms } else { settings.handshake_ms };
+                connection.deadline_ms = self.now_ms() + patience_ms;
                 let deadline = connection.deadline_ms;
                 let is_head_method = http.is_head_method;
                 self.look_by(place, connection, deadline);
@@ -322,6 +327,7 @@ impl Core {
             return self
                 .fail_upgrade(place, "the response names a subprotocol that the client did not offer");
         }
+        let stay = web_socket.as_ref().and_then(WebSocket::stay_put);
         let Some((shard, socket)) = web_socket.and_then(|web_socket| web_socket.take_for_response()) else {
             return self.fail_upgrade(place, &ApiError::ResponseSocketNotAccepted.to_string());
         };
@@ -336,6 +342,8 @@ impl Core {
         }
         if shard == self.shard {
             self.open(place, socket.0, &bytes);
+        } else if let Some(stay) = stay {
+            self.open_far(place, shard, socket, &stay, &bytes);
         } else {
             self.hand_off(place, shard, socket, bytes);
         }
@@ -354,14 +362,27 @@ impl Core {
         }
     }
 
-    /// Closes connections that wait for a request; the others end with their response.
-    pub(crate) fn drain_requests(self: &Rc<Core>, place: Place) {
-        let is_idle = self.with_connection(place, |connection| match &connection.phase {
-            Phase::Http(http) => !matches!(http.stage, Stage::Answering),
-            _ => false,
+    /// The server ends: sockets get their Close, connections that wait for a request end, the others with their
+    /// response.
+    pub(crate) fn drain_connection(self: &Rc<Core>, place: Place) {
+        enum Drain {
+            Socket(super::slab::Key),
+            Far,
+            Idle,
+            Nothing,
+        }
+        let drain = self.with_connection(place, |connection| match &connection.phase {
+            Phase::Open(OpenState { owner: Owner::Near(key), .. }) => Drain::Socket(*key),
+            Phase::Open(OpenState { owner: Owner::Far(_), .. }) => Drain::Far,
+            Phase::Http(http) if !matches!(http.stage, Stage::Answering) => Drain::Idle,
+            _ => Drain::Nothing,
         });
-        if is_idle == Some(true) {
-            self.leave(place, true);
+        const REASON: &str = "the server shuts down";
+        match drain {
+            Some(Drain::Socket(key)) => self.start_close(key, Some(wire::close::GOING_AWAY), REASON),
+            Some(Drain::Far) => self.close_far(place, wire::close::GOING_AWAY, REASON),
+            Some(Drain::Idle) => self.leave(place, true),
+            Some(Drain::Nothing) | None => {}
         }
     }
 }

@@ -28,6 +28,8 @@ pub struct Settings {
     pub attachment_bytes_max: usize,
     /// Sockets one object may hold.
     pub sockets_per_object_max: usize,
+    /// Sockets from which on an object counts as crowded: further ones stay on the shards that accepted them.
+    pub crowd_sockets: usize,
     /// Time without events after which an object hibernates; 0 is at once, `None` never.
     pub hibernation_idle_ms: Option<u64>,
     /// Time without events after which an object that does not hibernate and holds no socket is evicted.
@@ -64,6 +66,7 @@ impl Default for Settings {
             mailbox_bytes_max: 64 << 20,
             attachment_bytes_max: 2_048,
             sockets_per_object_max: 32_768,
+            crowd_sockets: 4_096,
             hibernation_idle_ms: Some(10_000),
             evict_idle_ms: 90_000,
             handshake_ms: 10_000,

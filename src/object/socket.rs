@@ -2,6 +2,7 @@
 //! number, the attachment and the state of the handle; the connection itself is a [`Connection`](super::connection).
 
 use super::driver::Place;
+use super::remote::FarConnection;
 use super::slab::Key;
 
 /// State of a socket (the WebSocket API's readyState).
@@ -25,6 +26,8 @@ pub(crate) enum Link {
     Pending(Vec<u8>),
     /// To the connection at this place of the same shard.
     Bound(Place),
+    /// To a connection that stays on the shard that accepted it.
+    Far(FarConnection),
     /// Nowhere: the peer is gone.
     Gone,
 }
@@ -121,6 +124,10 @@ pub(crate) struct Socket {
     pub(crate) auto_response_ms: u64,
     /// Events of this socket that wait or run.
     pub(crate) pending_events: u32,
+    /// What waits for the kernel on a far connection, as last reported.
+    pub(crate) far_buffered_bytes: u32,
+    /// A far connection was told to pause.
+    pub(crate) is_far_paused: bool,
 }
 
 impl Socket {
@@ -136,6 +143,8 @@ impl Socket {
             attachment: None,
             auto_response_ms: 0,
             pending_events: 0,
+            far_buffered_bytes: 0,
+            is_far_paused: false,
         }
     }
 
@@ -145,13 +154,6 @@ impl Socket {
             _ if self.close.sent && self.close.received => ReadyState::Closed,
             _ if self.close.sent || self.close.received || self.closed_by_us => ReadyState::Closing,
             _ => ReadyState::Open,
-        }
-    }
-
-    pub(crate) fn place(&self) -> Option<Place> {
-        match self.link {
-            Link::Bound(place) => Some(place),
-            _ => None,
         }
     }
 }

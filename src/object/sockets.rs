@@ -3,6 +3,7 @@
 
 use std::cell::RefMut;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::auto_response::{AutoResponse, WebSocketRequestResponsePair};
 use super::connection::Connection;
@@ -14,6 +15,7 @@ use super::durable_object::SlowReader;
 use super::error::ApiError;
 use super::message::Message;
 use super::output::{Output, Segment};
+use super::remote::{COPIED_BYTES_MAX, Command, CommandBatch, Recipients};
 use super::slab::{Key, Slab};
 use super::socket::{Link, ReadyState, Socket};
 use super::web_socket::WebSocket;
@@ -45,12 +47,60 @@ pub(crate) struct Delivery<'a> {
     sockets: RefMut<'a, Slab<Socket>>,
     connections: RefMut<'a, Vec<Option<Connection>>>,
     dirty: RefMut<'a, Vec<Place>>,
+    /// Far recipients, by shard.
+    far: RefMut<'a, Vec<Vec<(Place, ConnectionId)>>>,
+    has_far: bool,
+    commands: RefMut<'a, Vec<CommandBatch>>,
     counters: &'a ShardCounters,
     policy: SlowReader,
     bytes_max: usize,
 }
 
+/// Puts a frame into an outbox; `false` when its bound is reached.
+pub(crate) fn push_frame(
+    place: Place,
+    connection: &mut Connection,
+    segment: Segment,
+    output: &mut Output,
+    dirty: &mut Vec<Place>,
+    bytes_max: usize,
+) -> bool {
+    let factor = if connection.is_blocked { 1 } else { UNTRIED_FACTOR };
+    if connection.outbox.queued_bytes() >= bytes_max * factor {
+        return false;
+    }
+    connection.outbox.push(segment, output);
+    if !connection.is_dirty && !connection.is_blocked {
+        connection.is_dirty = true;
+        dirty.push(place);
+    }
+    true
+}
+
 impl Delivery<'_> {
+    /// Sends a frame to the far sockets among those it was queued for: once to each shard.
+    pub(crate) fn ship(&mut self, segment: Segment) {
+        if !self.has_far {
+            return;
+        }
+        self.has_far = false;
+        let frame = self.output.bytes(segment);
+        let shared: Option<Arc<[u8]>> = (frame.len() > COPIED_BYTES_MAX).then(|| frame.into());
+        for (targets, batch) in self.far.iter_mut().zip(self.commands.iter_mut()) {
+            let to = match targets[..] {
+                [] => continue,
+                [(place, id)] => Recipients::One(place, id),
+                _ => Recipients::Many(std::mem::take(targets)),
+            };
+            targets.clear();
+            let command = match &shared {
+                Some(frame) => Command::SharedFrame { to, frame: frame.clone() },
+                None => Command::Frame { to, frame: batch.copy(frame) },
+            };
+            batch.commands.push(command);
+        }
+    }
+
     /// Puts a frame into the outbox of one socket.
     pub(crate) fn queue(&mut self, key: Key, segment: Segment) -> Queued {
         let Some(socket) = self.sockets.get_mut(key) else { return Queued::No };
@@ -63,16 +113,13 @@ impl Delivery<'_> {
                 let Some(Some(connection)) = self.connections.get_mut(place.0 as usize) else {
                     return Queued::No;
                 };
-                let factor = if connection.is_blocked { 1 } else { UNTRIED_FACTOR };
-                if connection.outbox.queued_bytes() < self.bytes_max * factor {
-                    connection.outbox.push(segment, &mut self.output);
-                    if !connection.is_dirty && !connection.is_blocked {
-                        connection.is_dirty = true;
-                        self.dirty.push(place);
-                    }
-                    return Queued::Yes;
-                }
-                false
+                push_frame(place, connection, segment, &mut self.output, &mut self.dirty, self.bytes_max)
+            }
+            Link::Far(far) => {
+                // The edge keeps the bound: it knows what waits.
+                self.far[usize::from(far.shard.0)].push((far.place, far.id));
+                self.has_far = true;
+                return Queued::Yes;
             }
             Link::Pending(bytes) => {
                 let fits = bytes.len() < self.bytes_max * UNTRIED_FACTOR;
@@ -101,6 +148,9 @@ impl Core {
             sockets: self.sockets.borrow_mut(),
             connections: self.connections.borrow_mut(),
             dirty: self.dirty.borrow_mut(),
+            far: self.far_recipients.borrow_mut(),
+            has_far: false,
+            commands: self.commands.borrow_mut(),
             counters: &self.counters,
             policy,
             bytes_max: self.settings().output_socket_bytes_max,
@@ -229,6 +279,7 @@ impl Core {
             let mut delivery = self.delivery(policy);
             let segment = delivery.output.encode(message);
             let queued = delivery.queue(key, segment);
+            delivery.ship(segment);
             delivery.output.discard_unused(segment);
             queued
         };
@@ -290,6 +341,13 @@ impl Core {
         match &mut socket.link {
             Link::Pending(bytes) => bytes.extend_from_slice(&frame),
             Link::Gone => {}
+            Link::Far(far) => {
+                let far = *far;
+                if received {
+                    socket.link = Link::Gone;
+                }
+                self.command_close(far, &frame);
+            }
             Link::Bound(place) => {
                 let place = *place;
                 if received {
@@ -334,13 +392,17 @@ impl Core {
             Some(Link::Bound(place)) => {
                 self.with_connection(*place, |connection| connection.outbox.queued_bytes()).unwrap_or(0)
             }
-            _ => 0,
+            Some(Link::Far(_)) => self.sockets.borrow().get(key).map_or(0, |s| s.far_buffered_bytes as usize),
+            Some(Link::Gone) | None => 0,
         }
     }
 
     pub(crate) fn connection_id(&self, key: Key) -> Option<ConnectionId> {
-        let place = self.sockets.borrow().get(key)?.place()?;
-        self.with_connection(place, |connection| connection.id)
+        match self.sockets.borrow().get(key)?.link {
+            Link::Bound(place) => self.with_connection(place, |connection| connection.id),
+            Link::Far(far) => Some(far.id),
+            Link::Pending(_) | Link::Gone => None,
+        }
     }
 
     pub(crate) fn set_auto_response(
@@ -349,8 +411,15 @@ impl Core {
         pair: Option<WebSocketRequestResponsePair>,
     ) -> Result<(), ApiError> {
         let auto_response = pair.map(AutoResponse::new).transpose()?.map(Rc::new);
-        if let Some(object) = self.objects.borrow_mut().get_mut(object) {
-            object.auto_response = auto_response;
+        let changed = match self.objects.borrow_mut().get_mut(object) {
+            Some(record) => {
+                let old = std::mem::replace(&mut record.auto_response, auto_response.clone());
+                old.as_ref().map(|auto| &auto.pair) != auto_response.as_ref().map(|auto| &auto.pair)
+            }
+            None => false,
+        };
+        if changed {
+            self.spread_auto_response(object, auto_response.map(|auto| auto.pair.clone()));
         }
         Ok(())
     }

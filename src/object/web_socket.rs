@@ -12,7 +12,7 @@ use super::core::Core;
 use super::directory::ConnectionId;
 use super::driver::ShardId;
 use super::error::ApiError;
-use super::mesh::SocketName;
+use super::mesh::{SocketName, StayPut};
 use super::message::Message;
 use super::slab::Key;
 use super::socket::ReadyState;
@@ -66,6 +66,8 @@ struct AcceptedPair {
     side: u8,
     /// The other end went into a response.
     is_taken: bool,
+    /// Whether its connection is to stay where it is.
+    stay: Option<Box<StayPut>>,
 }
 
 /// Notices when the last handle of one side is gone.
@@ -119,8 +121,13 @@ impl WebSocket {
     }
 
     /// The client's end of a socket that was accepted on `shard`.
-    pub(crate) fn of_response(core: Rc<Core>, shard: ShardId, name: SocketName) -> WebSocket {
-        let accepted = AcceptedPair { core, shard, socket: name.0, side: 1, is_taken: false };
+    pub(crate) fn of_response(
+        core: Rc<Core>,
+        shard: ShardId,
+        name: SocketName,
+        stay: Option<Box<StayPut>>,
+    ) -> WebSocket {
+        let accepted = AcceptedPair { core, shard, socket: name.0, side: 1, is_taken: false, stay };
         let pair =
             Pair { identity: 0, accepted: RefCell::new(Some(accepted)), attachment: RefCell::new(None) };
         WebSocket::half(&Rc::new(pair), 0)
@@ -136,12 +143,19 @@ impl WebSocket {
         Some((accepted.shard, SocketName(accepted.socket)))
     }
 
+    /// Whether the connection of an accepted socket is to stay where it is.
+    pub(crate) fn stay_put(&self) -> Option<Box<StayPut>> {
+        let End::Half { pair, .. } = &self.end else { return None };
+        pair.accepted.borrow().as_ref().and_then(|accepted| accepted.stay.clone())
+    }
+
     /// Ties the pair to an accepted socket.
     pub(crate) fn bind(&self, core: &Rc<Core>, socket: Key) {
         if let End::Half { pair, side } = &self.end {
             let core = core.clone();
             let shard = core.shard;
-            let accepted = AcceptedPair { core, shard, socket, side: side.number, is_taken: false };
+            let side = side.number;
+            let accepted = AcceptedPair { core, shard, socket, side, is_taken: false, stay: None };
             *pair.accepted.borrow_mut() = Some(accepted);
         }
     }

@@ -16,7 +16,6 @@ use super::mesh::MeshMessage;
 use super::settings::Settings;
 use super::tasks::{DriverWaker, TaskKind};
 use super::timers::Timer;
-use crate::wire::close;
 
 /// How many rounds of ready tasks one turn runs before it lets the sockets speak again.
 const ROUNDS_MAX: usize = 64;
@@ -202,6 +201,9 @@ impl World {
             }
             MeshMessage::HandOffAborted { from, token } => core.hand_off_aborted(from, token),
             MeshMessage::SocketAbandoned(socket) => core.socket_abandoned(socket.0),
+            MeshMessage::Attached(attached) => core.attached(attached),
+            MeshMessage::Events(batch) => core.take_reports(*batch),
+            MeshMessage::Commands { from, batch } => core.carry_out(from, *batch),
             MeshMessage::Status(message) => {
                 let status = core.status_of(&message.object);
                 core.tell(message.from, MeshMessage::StatusAnswer { call: message.call, status });
@@ -296,6 +298,7 @@ impl World {
 
     /// Moves what is to be done into `effects`, behind what is there.
     pub fn take_effects(&self, effects: &mut Effects) {
+        self.core.ship_batches();
         let mut pending = self.core.effects.borrow_mut();
         effects.sockets.append(&mut pending.sockets);
         effects.mesh.append(&mut pending.mesh);
@@ -311,23 +314,9 @@ impl World {
     /// Starts to end every connection: sockets with Close 1001, requests with their response.
     pub fn begin_drain(&self) {
         self.core.is_draining.set(true);
-        let places: Vec<(Place, Option<super::slab::Key>)> = {
-            let connections = self.core.connections.borrow();
-            let all = connections.iter().enumerate();
-            all.filter_map(|(at, connection)| {
-                let socket = match &connection.as_ref()?.phase {
-                    Phase::Open(open) => Some(open.socket),
-                    _ => None,
-                };
-                Some((Place(at as u32), socket))
-            })
-            .collect()
-        };
-        for (place, socket) in places {
-            match socket {
-                Some(key) => self.core.start_close(key, Some(close::GOING_AWAY), "the server shuts down"),
-                None => self.core.drain_requests(place),
-            }
+        let count = self.core.connections.borrow().len();
+        for place in (0..count as u32).map(Place) {
+            self.core.drain_connection(place);
         }
     }
 

@@ -60,6 +60,8 @@ pub struct Config {
     pub security: Security,
     /// How a busy shard gathers work.
     pub pacing: Pacing,
+    /// When an object's sockets spread over the shards.
+    pub crowd: Crowd,
     /// Where metrics and health are served.
     pub metrics: Metrics,
     /// Text handed to objects as environment variables, by name.
@@ -162,6 +164,19 @@ pub struct Pacing {
     pub wait: Duration,
 }
 
+/// `[crowd]`: when an object's sockets spread over the shards.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Crowd {
+    /// Sockets of one object beyond which further ones stay on the shards that accepted them.
+    pub sockets: usize,
+}
+
+impl Default for Crowd {
+    fn default() -> Self {
+        Self { sockets: 4_096 }
+    }
+}
+
 /// `[metrics]`: where metrics and health are served.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Metrics {
@@ -181,6 +196,7 @@ impl Default for Config {
             timeouts: Timeouts::default(),
             security: Security::default(),
             pacing: Pacing::default(),
+            crowd: Crowd::default(),
             metrics: Metrics::default(),
             vars: BTreeMap::new(),
         }

@@ -34,6 +34,7 @@ pub(super) fn world_settings(config: &Config) -> Settings {
         mailbox_bytes_max: limits.mailbox_bytes_per_object,
         attachment_bytes_max: limits.attachment_bytes,
         sockets_per_object_max: limits.connections_per_object,
+        crowd_sockets: config.crowd.sockets,
         hibernation_idle_ms: config.hibernation.idle.map(ms),
         evict_idle_ms: ms(config.hibernation.evict),
         handshake_ms: ms(timeouts.handshake),

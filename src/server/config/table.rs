@@ -42,13 +42,14 @@ pub(super) fn find(name: &str) -> Option<&'static Key> {
 }
 
 /// What each section is, in the order in which sections are printed.
-pub(super) const SECTIONS: [(&str, &str); 8] = [
+pub(super) const SECTIONS: [(&str, &str); 9] = [
     ("buffers", "Buffers and queues of the rings. Reserved per ring, so these multiply"),
     ("limits", "The bound of every queue and buffer that a peer or an object can fill"),
     ("hibernation", "When an object without work leaves memory"),
     ("timeouts", "How long the engine waits for a peer or an object"),
     ("security", "Who may connect"),
     ("pacing", "How a busy shard gathers work"),
+    ("crowd", "When an object's sockets spread over the shards"),
     ("metrics", "Where metrics and health are served"),
     ("vars", "Text handed to objects as environment variables: NAME = \"text\""),
 ];
@@ -278,6 +279,12 @@ pub(super) static KEYS: &[Key] = &[
         kind: Time(Duration::ZERO..=Duration::from_millis(10), |config| &mut config.pacing.wait),
         what: "How long a shard waits, after a turn that found work, before it looks again",
         why: "lowest latency; \"500us\" gathers 150 messages a turn instead of 2 under load (tuning.md)",
+    },
+    Key {
+        name: "crowd.sockets",
+        kind: Count(0..=32_768, |config| &mut config.crowd.sockets),
+        what: "Sockets of one object beyond which further ones stay on the shards that accepted them",
+        why: "below it one core does a broadcast in milliseconds, and a far socket's messages cross cores twice",
     },
     Key {
         name: "metrics.listen",

@@ -1,0 +1,211 @@
+//! The home shard's part in far sockets: their events reach the object as those of near ones do, and what the object
+//! says goes out in batches, one a shard and turn.
+
+use std::rc::Rc;
+
+use super::auto_response::WebSocketRequestResponsePair;
+use super::core::Core;
+use super::driver::ShardId;
+use super::inbound::Taken;
+use super::mesh::{MeshMessage, SocketName, StayPut};
+use super::remote::{Attached, Command, EventBatch, FarConnection, FarEvent, Recipients};
+use super::slab::Key;
+use super::socket::Link;
+use crate::wire::{Payload, close, encode_close};
+
+impl Core {
+    /// Whether the connection of a socket that was just accepted is to stay where it is.
+    pub(crate) fn stay_put(&self, name: SocketName) -> Option<Box<StayPut>> {
+        let (objects, sockets) = (self.objects.borrow(), self.sockets.borrow());
+        let key = sockets.get(name.0)?.object;
+        let object = objects.get(key)?;
+        if object.roster.len() <= self.settings().crowd_sockets {
+            return None;
+        }
+        let auto_response = object.auto_response.as_ref().map(|auto| auto.pair.clone());
+        Some(Box::new(StayPut { object: key, class: object.class, auto_response }))
+    }
+
+    /// The 101 of a far socket was written.
+    pub(crate) fn attached(self: &Rc<Core>, attached: Attached) {
+        let Attached { socket: key, connection: far } = attached;
+        let pending = {
+            let mut sockets = self.sockets.borrow_mut();
+            match sockets.get_mut(key) {
+                Some(socket) => match std::mem::replace(&mut socket.link, Link::Far(far)) {
+                    Link::Pending(bytes) => Some((bytes, socket.close.sent, socket.object)),
+                    other => {
+                        socket.link = other;
+                        None
+                    }
+                },
+                None => None,
+            }
+        };
+        let Some((bytes, close_sent, object)) = pending else {
+            let mut frame = Vec::new();
+            encode_close(&mut frame, Some(close::INTERNAL_ERROR), "the object is gone");
+            return self.command_dismiss(far, &frame);
+        };
+        // The pair may have changed since the response left.
+        let pair = self
+            .objects
+            .borrow()
+            .get(object)
+            .and_then(|object| object.auto_response.as_ref().map(|auto| auto.pair.clone()));
+        self.command(far.shard, Command::AutoResponse { object, pair });
+        if !bytes.is_empty() {
+            self.command_frame(far, &bytes);
+        }
+        if close_sent {
+            self.command_close(far, &[]);
+        }
+    }
+
+    /// What happened to far sockets.
+    pub(crate) fn take_reports(self: &Rc<Core>, batch: EventBatch) {
+        let EventBatch { mut bytes, events, .. } = batch;
+        for (key, event) in events {
+            match event {
+                FarEvent::Message { kind, payload } => {
+                    let payload = &mut bytes[payload.start as usize..payload.end as usize];
+                    let taken = self.take_message(key, kind, Payload::InPlace(payload));
+                    self.follow_up(key, taken);
+                }
+                FarEvent::LargeMessage { kind, payload } => {
+                    let taken = self.take_message(key, kind, Payload::Assembled(payload));
+                    self.follow_up(key, taken);
+                }
+                FarEvent::Close { code, reason } => {
+                    self.take_close(key, code, reason);
+                }
+                FarEvent::Lost => self.socket_lost(key),
+                FarEvent::Failed(error) => self.take_error(key, error),
+                FarEvent::AutoResponded { wall_ms } => {
+                    self.counters.auto_responses.add(1);
+                    if let Some(socket) = self.sockets.borrow_mut().get_mut(key) {
+                        socket.auto_response_ms = wall_ms;
+                    }
+                }
+                FarEvent::ClosedByEngine => {
+                    if let Some(socket) = self.sockets.borrow_mut().get_mut(key) {
+                        (socket.close.sent, socket.closed_by_us) = (true, true);
+                    }
+                }
+                FarEvent::Buffered { bytes } => {
+                    if let Some(socket) = self.sockets.borrow_mut().get_mut(key) {
+                        socket.far_buffered_bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+                    }
+                }
+            }
+            let object = self.sockets.borrow().get(key).map(|socket| socket.object);
+            if let Some(object) = object {
+                self.wake_object(object);
+            }
+        }
+    }
+
+    fn follow_up(self: &Rc<Core>, key: Key, taken: Taken) {
+        let far = match self.sockets.borrow().get(key).map(|socket| &socket.link) {
+            Some(Link::Far(far)) => *far,
+            _ => return,
+        };
+        match taken {
+            Taken::Waits => {}
+            Taken::Full => {
+                let was_paused = self
+                    .sockets
+                    .borrow_mut()
+                    .get_mut(key)
+                    .is_none_or(|socket| std::mem::replace(&mut socket.is_far_paused, true));
+                if !was_paused {
+                    self.remember_paused(key);
+                    self.command(far.shard, Command::Pause { to: (far.place, far.id) });
+                }
+            }
+            Taken::Answer(auto) => {
+                self.command_frame(far, &auto.frame);
+                self.command(far.shard, Command::Done { to: (far.place, far.id), events: 1 });
+            }
+            Taken::Dropped => {
+                self.command(far.shard, Command::Done { to: (far.place, far.id), events: 1 });
+            }
+        }
+    }
+
+    /// Queues encoded bytes for a socket, wherever its connection is.
+    pub(crate) fn queue_for(&self, key: Key, bytes: &[u8]) {
+        let mut sockets = self.sockets.borrow_mut();
+        let Some(socket) = sockets.get_mut(key) else { return };
+        match &mut socket.link {
+            Link::Pending(pending) => pending.extend_from_slice(bytes),
+            Link::Bound(place) => {
+                let place = *place;
+                drop(sockets);
+                self.queue_bytes(place, bytes);
+            }
+            Link::Far(far) => self.command_frame(*far, bytes),
+            Link::Gone => {}
+        }
+    }
+
+    /// Tells the edges of an object's far sockets of its auto-response pair.
+    pub(crate) fn spread_auto_response(&self, object: Key, pair: Option<WebSocketRequestResponsePair>) {
+        let mut shards: Vec<ShardId> = Vec::new();
+        {
+            let (objects, sockets) = (self.objects.borrow(), self.sockets.borrow());
+            let Some(object) = objects.get(object) else { return };
+            if object.roster.len() <= self.settings().crowd_sockets && self.shared.shards == 1 {
+                return;
+            }
+            for key in object.roster.oldest_first() {
+                if let Some(Link::Far(far)) = sockets.get(key).map(|socket| &socket.link)
+                    && !shards.contains(&far.shard)
+                {
+                    shards.push(far.shard);
+                }
+            }
+        }
+        for shard in shards {
+            self.command(shard, Command::AutoResponse { object, pair: pair.clone() });
+        }
+    }
+
+    pub(crate) fn command(&self, shard: ShardId, command: Command) {
+        self.commands.borrow_mut()[usize::from(shard.0)].commands.push(command);
+    }
+
+    fn command_frame(&self, far: FarConnection, frame: &[u8]) {
+        let batch = &mut self.commands.borrow_mut()[usize::from(far.shard.0)];
+        let frame = batch.copy(frame);
+        batch.commands.push(Command::Frame { to: Recipients::One(far.place, far.id), frame });
+    }
+
+    pub(crate) fn command_close(&self, far: FarConnection, frame: &[u8]) {
+        let batch = &mut self.commands.borrow_mut()[usize::from(far.shard.0)];
+        let frame = batch.copy(frame);
+        batch.commands.push(Command::Close { to: (far.place, far.id), frame });
+    }
+
+    pub(crate) fn command_dismiss(&self, far: FarConnection, frame: &[u8]) {
+        let batch = &mut self.commands.borrow_mut()[usize::from(far.shard.0)];
+        let frame = batch.copy(frame);
+        batch.commands.push(Command::Dismiss { to: (far.place, far.id), frame });
+    }
+
+    /// Hands what a turn has gathered for other shards to the driver.
+    pub(crate) fn ship_batches(&self) {
+        for (shard, batch) in self.commands.borrow_mut().iter_mut().enumerate() {
+            if !batch.commands.is_empty() {
+                let batch = Box::new(std::mem::take(batch));
+                self.tell(ShardId(shard as u16), MeshMessage::Commands { from: self.shard, batch });
+            }
+        }
+        for (shard, batch) in self.reports.borrow_mut().iter_mut().enumerate() {
+            if !batch.events.is_empty() {
+                let batch = Box::new(std::mem::replace(batch, EventBatch::new(self.shard)));
+                self.tell(ShardId(shard as u16), MeshMessage::Events(batch));
+            }
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! What a client did, told to the object of its socket. Owns the way from a socket's record to the mailbox, whichever
+//! shard the connection is on: order, auto-responses, one close or error event, the bound on what waits.
+
+use std::rc::Rc;
+
+use super::auto_response::AutoResponse;
+use super::closing::LOST_REASON;
+use super::connection::{Pause, Phase};
+use super::core::Core;
+use super::driver::Effect;
+use super::mailbox::{Event, PayloadAt};
+use super::remote::Command;
+use super::slab::Key;
+use super::socket::Link;
+use crate::wire::{MessageKind, Payload, ProtocolError, close};
+
+/// What became of a message.
+pub(crate) enum Taken {
+    /// It waits for the object.
+    Waits,
+    /// It waits, and the socket should be read no further for now.
+    Full,
+    /// The engine answers.
+    Answer(Rc<AutoResponse>),
+    /// Nobody wants it.
+    Dropped,
+}
+
+impl Core {
+    pub(crate) fn take_message(&self, key: Key, kind: MessageKind, payload: Payload<'_>) -> Taken {
+        self.counters.messages_received.add(1);
+        self.counters.bytes_received.add(payload.len() as u64);
+        let mut objects = self.objects.borrow_mut();
+        let mut sockets = self.sockets.borrow_mut();
+        let Some(socket) = sockets.get_mut(key) else { return Taken::Dropped };
+        let Some(object) = objects.get_mut(socket.object) else { return Taken::Dropped };
+        if kind == MessageKind::Text
+            && let Some(auto) = &object.auto_response
+            && auto.matches(&payload)
+        {
+            self.counters.auto_responses.add(1);
+            if socket.close.sent {
+                return Taken::Dropped;
+            }
+            if socket.pending_events > 0 {
+                // It must not overtake the answer to a message that came before it.
+                socket.pending_events += 1;
+                object.mailbox.push(Event::AutoResponse { socket: key });
+                return Taken::Waits;
+            }
+            socket.auto_response_ms = self.now.get().wall_ms;
+            return Taken::Answer(auto.clone());
+        }
+        object.messages_received += 1;
+        socket.pending_events += 1;
+        match payload {
+            Payload::InPlace(bytes) => object.mailbox.push_message(key, kind, bytes),
+            Payload::Assembled(bytes) => {
+                let payload = PayloadAt::Own(bytes);
+                object.mailbox.push(Event::Message { socket: key, kind, payload });
+            }
+        }
+        let (events, bytes) = object.mailbox.waiting();
+        let settings = self.settings();
+        if events <= settings.mailbox_events_max && bytes <= settings.mailbox_bytes_max {
+            return Taken::Waits;
+        }
+        Taken::Full
+    }
+
+    /// The socket is read no further until its object has caught up.
+    pub(crate) fn remember_paused(&self, key: Key) {
+        self.counters.mailbox_pauses.add(1);
+        let Some(object) = self.sockets.borrow().get(key).map(|socket| socket.object) else { return };
+        if let Some(object) = self.objects.borrow_mut().get_mut(object) {
+            object.paused.push(key);
+        }
+    }
+
+    /// Reads a socket again whose object has caught up.
+    pub(crate) fn resume_socket(&self, key: Key) {
+        let place = {
+            let mut sockets = self.sockets.borrow_mut();
+            let Some(socket) = sockets.get_mut(key) else { return };
+            match socket.link {
+                Link::Bound(place) => place,
+                Link::Far(far) => {
+                    socket.is_far_paused = false;
+                    self.command(far.shard, Command::Resume { to: (far.place, far.id) });
+                    return;
+                }
+                Link::Pending(_) | Link::Gone => return,
+            }
+        };
+        self.resume_connection(place);
+    }
+
+    pub(crate) fn resume_connection(&self, place: super::driver::Place) {
+        self.with_connection(place, |connection| {
+            if let Phase::Open(open) = &mut connection.phase
+                && open.pause == Pause::Mailbox
+            {
+                open.pause = Pause::Not;
+                self.effect(Effect::Receive(place, super::driver::Receive::Multishot));
+            }
+        });
+    }
+
+    /// The client's Close has come; `true` when ours had left before.
+    pub(crate) fn take_close(&self, key: Key, code: u16, reason: Box<str>) -> bool {
+        let (object, is_second) = {
+            let mut sockets = self.sockets.borrow_mut();
+            let Some(socket) = sockets.get_mut(key) else { return true };
+            if socket.close.received {
+                return socket.close.sent;
+            }
+            socket.close.received = true;
+            socket.pending_events += 1;
+            if socket.close.sent {
+                socket.link = Link::Gone;
+            }
+            (socket.object, socket.close.sent)
+        };
+        self.mailbox_of(object).push(Event::Close { socket: key, code, reason, was_clean: true });
+        is_second
+    }
+
+    /// The client broke the protocol: an error event, and a Close when that event has its turn.
+    pub(crate) fn take_error(self: &Rc<Core>, key: Key, error: ProtocolError) {
+        self.counters.protocol_errors.add(1);
+        let object = {
+            let mut sockets = self.sockets.borrow_mut();
+            let Some(socket) = sockets.get_mut(key) else { return };
+            if socket.close.received {
+                return;
+            }
+            // From here on nothing that arrives counts, and a loss is no second event.
+            socket.close.received = true;
+            socket.object
+        };
+        self.push_event(object, Event::Error { socket: key, error });
+    }
+
+    /// Tells the object that a client is gone, unless it was told of its Close already.
+    pub(crate) fn socket_lost(self: &Rc<Core>, key: Key) {
+        let object = {
+            let mut sockets = self.sockets.borrow_mut();
+            let Some(socket) = sockets.get_mut(key) else { return };
+            socket.link = Link::Gone;
+            if socket.close.received {
+                return;
+            }
+            socket.close.received = true;
+            socket.object
+        };
+        let reason = LOST_REASON.into();
+        self.push_event(
+            object,
+            Event::Close { socket: key, code: close::ABNORMAL, reason, was_clean: false },
+        );
+    }
+}
