@@ -1,3 +1,9 @@
 //! The engine with its bundled demo.
 
-fn main() {}
+use std::process::ExitCode;
+
+mod demo;
+
+fn main() -> ExitCode {
+    demo::engine().main()
+}

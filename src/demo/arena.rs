@@ -30,7 +30,7 @@ const REST_TICKS: u32 = 60;
 const PLAYERS_MAX: usize = 500;
 
 /// A field on which every client is a dormouse that looks for crumbs.
-pub struct Arena {
+pub(super) struct Arena {
     ctx: Context,
     players: HashMap<WebSocket, Player>,
     crumbs: Crumbs,

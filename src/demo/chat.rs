@@ -21,7 +21,7 @@ const HISTORY_LINES: usize = 50;
 const TEXT_CHARS_MAX: usize = 500;
 
 /// Sends what one says to all who are there.
-pub struct Chat {
+pub(super) struct Chat {
     ctx: Context,
     history: VecDeque<Line>,
 }

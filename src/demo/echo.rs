@@ -16,7 +16,7 @@ use super::binding;
 const OBJECTS_PER_SHARD: u16 = 4;
 
 /// Sends each message back.
-pub struct Echo {
+pub(super) struct Echo {
     ctx: Context,
 }
 

@@ -30,7 +30,7 @@ fn plain(status: u16, text: &str) -> Result<Response, ApiError> {
 }
 
 /// Answers each message three times: to the sender, to all, and to all but the sender.
-pub struct WebSocketHibernationServer {
+pub(super) struct WebSocketHibernationServer {
     ctx: Context,
 }
 

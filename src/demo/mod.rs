@@ -17,30 +17,35 @@ mod echo;
 mod hibernation;
 mod room;
 mod status;
-mod text;
 #[cfg(test)]
 mod tests;
+mod text;
 
-use dormouse::{ApiError, Env, Request, Response, Result, Worker};
+use dormouse::{ApiError, Engine, Env, Request, Response, Result, Worker};
 
-pub use arena::Arena;
-pub use chat::Chat;
-pub use echo::Echo;
-pub use hibernation::WebSocketHibernationServer;
-pub use room::Room;
+use arena::Arena;
+use chat::Chat;
+use echo::Echo;
+use hibernation::WebSocketHibernationServer;
+use room::Room;
 
-/// Names under which the engine has to know the demo's objects.
-pub mod binding {
-    /// [`Arena`](super::Arena)
-    pub const ARENA: &str = "ARENA";
-    /// [`Chat`](super::Chat)
-    pub const CHAT: &str = "CHAT";
-    /// [`Echo`](super::Echo)
-    pub const ECHO: &str = "ECHO";
-    /// [`Room`](super::Room)
-    pub const ROOM: &str = "ROOM";
-    /// [`WebSocketHibernationServer`](super::WebSocketHibernationServer)
-    pub const WEBSOCKET_HIBERNATION_SERVER: &str = "WEBSOCKET_HIBERNATION_SERVER";
+/// The engine with the demo's objects.
+pub fn engine() -> Engine {
+    Engine::new(Demo::default())
+        .namespace::<Arena>(binding::ARENA)
+        .namespace::<Chat>(binding::CHAT)
+        .namespace::<Echo>(binding::ECHO)
+        .namespace::<Room>(binding::ROOM)
+        .namespace::<WebSocketHibernationServer>(binding::WEBSOCKET_HIBERNATION_SERVER)
+}
+
+/// The names that the demo's objects are bound to.
+mod binding {
+    pub(super) const ARENA: &str = "ARENA";
+    pub(super) const CHAT: &str = "CHAT";
+    pub(super) const ECHO: &str = "ECHO";
+    pub(super) const ROOM: &str = "ROOM";
+    pub(super) const WEBSOCKET_HIBERNATION_SERVER: &str = "WEBSOCKET_HIBERNATION_SERVER";
 }
 
 const PAGE: &str = include_str!("page.html");
@@ -51,7 +56,7 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'unsafe-in
 
 /// Routes requests to the demo's objects.
 #[derive(Default)]
-pub struct Demo {
+struct Demo {
     echoes: echo::Echoes,
 }
 

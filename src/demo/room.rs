@@ -1,11 +1,9 @@
 //! A room: what one says, all hear. Owns nothing; the engine keeps the sockets.
 
-use dormouse::{
-    Context, DurableObject, Env, Message, Request, Response, Result, WebSocket, WebSocketPair,
-};
+use dormouse::{Context, DurableObject, Env, Message, Request, Response, Result, WebSocket, WebSocketPair};
 
 /// Sends each message, unchanged, to every client of its path, the sender included.
-pub struct Room {
+pub(super) struct Room {
     ctx: Context,
 }
 

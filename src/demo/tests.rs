@@ -62,8 +62,7 @@ fn the_example_answers_three_times() {
     let to_first = engine.texts(first);
     let id = to_first[0].split("from: ").nth(1).unwrap().split(',').next().unwrap().to_owned();
     assert!(id.len() == 36 && id.split('-').map(str::len).eq([8, 4, 4, 4, 12]), "{id}");
-    let reply =
-        |to| format!("[Durable Object] message: hi, from: {id}, to: {to}. Total connections: 2");
+    let reply = |to| format!("[Durable Object] message: hi, from: {id}, to: {to}. Total connections: 2");
     assert_eq!(to_first, [reply("the initiating client"), reply("all clients")]);
     let to_second = [reply("all clients"), reply("all clients except the initiating client")];
     assert_eq!(engine.texts(second), to_second);
@@ -192,7 +191,9 @@ fn step(id: u16, [x, y]: [u16; 2]) -> ([u16; 2], Vec<u8>, Vec<u8>) {
 }
 
 fn frames(seen: Vec<Seen>) -> Vec<Vec<u8>> {
-    seen.into_iter().filter_map(|seen| if let Seen::Binary(frame) = seen { Some(frame) } else { None }).collect()
+    seen.into_iter()
+        .filter_map(|seen| if let Seen::Binary(frame) = seen { Some(frame) } else { None })
+        .collect()
 }
 
 #[test]
