@@ -199,14 +199,13 @@ impl Core {
         if object.roster.len() >= limit {
             return Err(ApiError::TooManyWebSockets { limit });
         }
-        let (identity, attachment) = ws.unaccepted().ok_or(ApiError::AlreadyAccepted)?;
-        let bytes = attachment.as_ref().map_or(0, |attachment| attachment.len());
+        let (identity, bytes) = ws.unaccepted().ok_or(ApiError::AlreadyAccepted)?;
         if bytes > self.settings().attachment_bytes_max {
             return Err(ApiError::AttachmentTooLarge { bytes, limit: self.settings().attachment_bytes_max });
         }
         let mut sockets = self.sockets.borrow_mut();
         let mut socket = Socket::new(identity, object_key);
-        socket.attachment = attachment;
+        socket.attachment = ws.take_attachment();
         let key = sockets.insert(socket);
         object.roster.insert(key, &mut sockets);
         for tag in distinct {

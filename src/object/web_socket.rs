@@ -160,13 +160,22 @@ impl WebSocket {
         }
     }
 
-    /// What accepting needs to know: the identity and what was attached before. `None` when it was accepted.
-    pub(crate) fn unaccepted(&self) -> Option<(u64, Option<Box<[u8]>>)> {
+    /// What accepting needs to know: the identity and how much was attached before. `None` when it was accepted.
+    pub(crate) fn unaccepted(&self) -> Option<(u64, usize)> {
         match &self.end {
-            End::Half { pair, .. } if pair.accepted.borrow().is_none() => {
-                Some((pair.identity, pair.attachment.borrow_mut().take()))
-            }
+            End::Half { pair, .. } if pair.accepted.borrow().is_none() => Some((
+                pair.identity,
+                pair.attachment.borrow().as_ref().map_or(0, |attachment| attachment.len()),
+            )),
             _ => None,
+        }
+    }
+
+    /// What was attached before accepting; the socket's record keeps it from now on.
+    pub(crate) fn take_attachment(&self) -> Option<Box<[u8]>> {
+        match &self.end {
+            End::Half { pair, .. } => pair.attachment.borrow_mut().take(),
+            End::Accepted { .. } => None,
         }
     }
 
