@@ -3,9 +3,10 @@
 
 use std::rc::Rc;
 
-use super::connection::{Connection, NEVER, Owner, Pause, Phase, Stage};
+use super::connection::{Connection, Owner, Pause, Phase, Stage};
 use super::core::Core;
 use super::driver::{Effect, Place, Receive};
+use super::moment::Moment;
 use super::remote::FarEvent;
 use super::slab::Key;
 use crate::wire::{OpCode, encode_close, encode_frame};
@@ -27,7 +28,7 @@ impl Core {
             }
             self.forget_reassembly(connection);
             connection.phase = Phase::Leaving { finished: false, at_once };
-            connection.deadline_ms = deadline;
+            connection.deadline = Moment::not_before(deadline);
             self.look_by(place, connection, deadline);
         });
         self.after_flush(place);
@@ -44,7 +45,7 @@ impl Core {
                 Phase::Leaving { at_once: true, .. } => true,
                 Phase::Leaving { finished: finished @ false, .. } => {
                     *finished = true;
-                    connection.deadline_ms = deadline;
+                    connection.deadline = Moment::not_before(deadline);
                     self.look_by(place, connection, deadline);
                     self.effect(Effect::ShutdownWrite(place));
                     // Whatever was armed before, what comes now is to be read and thrown away.
@@ -68,7 +69,7 @@ impl Core {
             self.forget_reassembly(connection);
             connection.outbox.clear(&mut self.output.borrow_mut());
             connection.phase = Phase::Closing;
-            (connection.deadline_ms, connection.write_deadline_ms) = (NEVER, NEVER);
+            (connection.deadline, connection.write_deadline) = (Moment::NEVER, Moment::NEVER);
             true
         });
         if drops == Some(true) {
@@ -78,7 +79,7 @@ impl Core {
 
     pub(crate) fn forget_reassembly(&self, connection: &mut Connection) {
         if let Phase::Open(open) = &mut connection.phase {
-            self.reassembly_bytes.set(self.reassembly_bytes.get() - open.reassembly_bytes);
+            self.reassembly_bytes.set(self.reassembly_bytes.get() - open.reassembly_bytes as usize);
             open.reassembly_bytes = 0;
         }
     }
@@ -87,7 +88,7 @@ impl Core {
     pub(crate) fn await_close(&self, place: Place) {
         let deadline = self.now_ms() + self.settings().close_ms;
         self.with_connection(place, |connection| {
-            connection.deadline_ms = deadline;
+            connection.deadline = Moment::not_before(deadline);
             self.look_by(place, connection, deadline);
         });
     }
@@ -172,17 +173,17 @@ impl Core {
         let now = self.now_ms();
         let settings = self.settings();
         let verdict = self.with_connection(place, |connection| {
-            if connection.look_ms > now {
+            if connection.look.ms() > now {
                 // A later look was moved forward; this is what was left of it.
                 return Verdict::Keep;
             }
-            connection.look_ms = NEVER;
-            let mut next = connection.deadline_ms.min(connection.write_deadline_ms);
-            if connection.write_deadline_ms <= now {
+            connection.look = Moment::NEVER;
+            let mut next = connection.deadline.min(connection.write_deadline).ms();
+            if connection.write_deadline.ms() <= now {
                 self.counters.write_timeouts.add(1);
                 return Verdict::Drop;
             }
-            if connection.deadline_ms <= now {
+            if connection.deadline.ms() <= now {
                 match &connection.phase {
                     Phase::Http(http) if matches!(http.stage, Stage::Answering) => return Verdict::TimedOut,
                     Phase::Http(_) => self.counters.request_timeouts.add(1),
@@ -193,7 +194,7 @@ impl Core {
             }
             let mut ping = false;
             if let Phase::Open(open) = &mut connection.phase {
-                if open.pause == Pause::Control && u64::from(open.control_second) < now / 1_000 {
+                if open.pause == Pause::Control && open.control_second != (now / 1_000) as u16 {
                     open.pause = Pause::Not;
                     self.effect(Effect::Receive(place, Receive::Multishot));
                 }
@@ -203,7 +204,7 @@ impl Core {
                 if let Some(ping_ms) = settings.ping_ms
                     && open.pause == Pause::Not
                 {
-                    let silent_since = open.heard_ms;
+                    let silent_since = open.heard.ms();
                     if open.is_pinged && now >= silent_since + ping_ms + settings.pong_ms {
                         self.counters.ping_timeouts.add(1);
                         return Verdict::Drop;
@@ -216,7 +217,7 @@ impl Core {
                     next = next.min(silent_since + patience);
                 } else if let Some(ping_ms) = settings.ping_ms {
                     // Not read for now: silence says nothing, but come back.
-                    open.heard_ms = now;
+                    open.heard = Moment::not_before(now);
                     next = next.min(now + ping_ms);
                 }
             }
@@ -225,7 +226,7 @@ impl Core {
                 encode_frame(&mut frame, OpCode::Ping, b"");
                 self.queue_on(place, connection, &frame);
             }
-            if next != NEVER {
+            if next != u64::MAX {
                 self.look_by(place, connection, next);
             }
             Verdict::Keep

@@ -16,13 +16,11 @@ use super::auto_response::AutoResponse;
 use super::directory::ConnectionId;
 use super::driver::ShardId;
 use super::http::Request;
+use super::moment::Moment;
 use super::outbox::Outbox;
 use super::slab::Key;
 use super::socket::CloseProgress;
 use crate::wire::{BodyDecoder, HeadScanner, Session};
-
-/// No deadline.
-pub(crate) const NEVER: u64 = u64::MAX;
 
 /// One connection.
 #[derive(Debug)]
@@ -31,11 +29,11 @@ pub(crate) struct Connection {
     pub(crate) phase: Phase,
     pub(crate) outbox: Outbox,
     /// When the phase's patience ends; the connection is dropped then.
-    pub(crate) deadline_ms: u64,
+    pub(crate) deadline: Moment,
     /// When output that the kernel refused must have moved on.
-    pub(crate) write_deadline_ms: u64,
+    pub(crate) write_deadline: Moment,
     /// When the wheel looks at it next.
-    pub(crate) look_ms: u64,
+    pub(crate) look: Moment,
     pub(crate) is_dirty: bool,
     /// The kernel's buffer is full; a notice was asked for.
     pub(crate) is_blocked: bool,
@@ -47,9 +45,9 @@ impl Connection {
             id,
             phase,
             outbox: Outbox::default(),
-            deadline_ms: NEVER,
-            write_deadline_ms: NEVER,
-            look_ms: NEVER,
+            deadline: Moment::NEVER,
+            write_deadline: Moment::NEVER,
+            look: Moment::NEVER,
             is_dirty: false,
             is_blocked: false,
         }
@@ -109,15 +107,15 @@ pub(crate) struct OpenState {
     pub(crate) owner: Owner,
     pub(crate) session: Session,
     /// When the last bytes came.
-    pub(crate) heard_ms: u64,
+    pub(crate) heard: Moment,
     pub(crate) is_pinged: bool,
     /// Reading was paused, and why.
     pub(crate) pause: Pause,
-    /// Second, and control frames that came in it.
-    pub(crate) control_second: u32,
-    pub(crate) control_frames: u32,
+    /// Second (its last 16 bits), and control frames that came in it.
+    pub(crate) control_second: u16,
+    pub(crate) control_frames: u16,
     /// Bytes that the unfinished message was last seen to hold.
-    pub(crate) reassembly_bytes: usize,
+    pub(crate) reassembly_bytes: u32,
 }
 
 /// Why a socket is not read.
@@ -168,4 +166,15 @@ pub(crate) enum Stage {
 pub(crate) struct PartialBody {
     pub(crate) request: Request,
     pub(crate) decoder: BodyDecoder,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// PERFORMANCE: what an idle connection costs. tuning.md adds it up.
+    #[test]
+    fn an_idle_connection_is_small() {
+        assert!(size_of::<Option<Connection>>() <= 104, "{}", size_of::<Option<Connection>>());
+    }
 }

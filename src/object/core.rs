@@ -15,6 +15,7 @@ use super::directory::{ConnectionId, Directory};
 use super::driver::{Effect, Effects, Now, Place, ShardId};
 use super::id::IdBytes;
 use super::mesh::{HandOff, MeshMessage, SocketName};
+use super::moment::Moment;
 use super::object::Object;
 use super::output::Output;
 use super::remote::{CommandBatch, EventBatch};
@@ -104,7 +105,7 @@ impl Core {
             tokens: Cell::new(0),
             far_recipients: RefCell::new((0..shards).map(|_| Vec::new()).collect()),
             commands: RefCell::new((0..shards).map(|_| CommandBatch::default()).collect()),
-            reports: RefCell::new((0..shards).map(|_| EventBatch::new(shard)).collect()),
+            reports: RefCell::new((0..shards).map(|_| EventBatch::default()).collect()),
             far_objects: RefCell::default(),
             abandoned: RefCell::default(),
             quiet: RefCell::default(),
@@ -165,8 +166,9 @@ impl Core {
 
     /// Has the wheel look at a connection by `deadline_ms`.
     pub(crate) fn look_by(&self, place: Place, connection: &mut Connection, deadline_ms: u64) {
-        if deadline_ms < connection.look_ms {
-            connection.look_ms = self.wheel.borrow_mut().insert(place, deadline_ms);
+        if deadline_ms < connection.look.ms() {
+            let look_ms = self.wheel.borrow_mut().insert(place, deadline_ms);
+            connection.look = Moment::not_before(look_ms);
         }
     }
 }

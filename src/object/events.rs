@@ -108,7 +108,7 @@ impl Core {
                 if !is_closing {
                     encode_close(&mut frame, Some(code), reason);
                 }
-                self.command_dismiss(far, &frame);
+                self.command_dismiss(*far, &frame);
             }
             Link::Pending(_) | Link::Gone => {}
         }
@@ -172,7 +172,7 @@ impl Core {
         let mut sockets = self.sockets.borrow_mut();
         let Some(socket) = sockets.get_mut(key) else { return };
         socket.pending_events = socket.pending_events.saturating_sub(1);
-        if let Link::Far(far) = socket.link {
+        if let Link::Far(far) = &socket.link {
             self.command(far.shard, Command::Done { to: (far.place, far.id), events: 1 });
         }
     }

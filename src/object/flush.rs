@@ -5,9 +5,10 @@ use std::rc::Rc;
 
 use arrayvec::ArrayVec;
 
-use super::connection::{NEVER, Phase};
+use super::connection::Phase;
 use super::core::Core;
 use super::driver::{BATCH_MAX, Effect, Outgoing, PARTS_MAX, Place, Shortfall, Transmit};
+use super::moment::Moment;
 
 /// Parts of all sends of one batch.
 const BATCH_PARTS_MAX: usize = 4 * BATCH_MAX;
@@ -111,7 +112,7 @@ impl Core {
             None => {
                 self.with_connection(place, |connection| {
                     connection.outbox.consume(bytes, &mut self.output.borrow_mut());
-                    connection.write_deadline_ms = NEVER;
+                    connection.write_deadline = Moment::NEVER;
                 });
             }
             Some(Shortfall::Full(taken)) => {
@@ -120,10 +121,11 @@ impl Core {
                     connection.outbox.consume(taken.min(bytes), &mut output);
                     connection.outbox.evacuate(&mut output);
                     connection.is_blocked = true;
-                    if taken > 0 || connection.write_deadline_ms == NEVER {
-                        connection.write_deadline_ms = now + self.settings().write_progress_ms;
+                    if taken > 0 || connection.write_deadline == Moment::NEVER {
+                        let deadline = now + self.settings().write_progress_ms;
+                        connection.write_deadline = Moment::not_before(deadline);
                     }
-                    let deadline = connection.write_deadline_ms;
+                    let deadline = connection.write_deadline.ms();
                     self.look_by(place, connection, deadline);
                     self.effect(Effect::AwaitWritable(place));
                 });

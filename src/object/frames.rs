@@ -7,6 +7,7 @@ use super::connection::{Connection, OpenState, Owner, Pause, Phase};
 use super::core::Core;
 use super::driver::{Effect, Place};
 use super::inbound::Taken;
+use super::moment::Moment;
 use super::remote::FarEvent;
 use crate::wire::{self, Input, MessageKind, OpCode, Payload, ProtocolError, close};
 
@@ -26,7 +27,7 @@ impl Core {
         let then = self.with_connection(place, |connection| {
             let mut input = Input::new(bytes);
             let Connection { phase: Phase::Open(open), .. } = connection else { return Then::Nothing };
-            open.heard_ms = self.now_ms();
+            open.heard = Moment::not_before(self.now_ms());
             open.is_pinged = false;
             if let Owner::Near(key) = open.owner {
                 object_key = self.sockets.borrow().get(key).map(|socket| socket.object);
@@ -127,7 +128,7 @@ impl Core {
         }
         // The object may take its time; the peer gets its answer or is dropped.
         let deadline = self.now_ms() + self.settings().close_ms;
-        connection.deadline_ms = deadline;
+        connection.deadline = Moment::not_before(deadline);
         self.look_by(place, connection, deadline);
     }
 
@@ -136,7 +137,7 @@ impl Core {
         let deadline = self.now_ms() + self.settings().close_ms;
         let near = self.with_connection(place, |connection| {
             self.forget_reassembly(connection);
-            connection.deadline_ms = deadline;
+            connection.deadline = Moment::not_before(deadline);
             self.look_by(place, connection, deadline);
             match &mut connection.phase {
                 Phase::Open(OpenState { owner: Owner::Near(key), .. }) => Some(*key),
@@ -154,12 +155,14 @@ impl Core {
     }
 
     fn count_control(&self, place: Place, open: &mut OpenState) {
-        let second = (self.now_ms() / 1_000) as u32;
+        let second = (self.now_ms() / 1_000) as u16;
         if open.control_second != second {
             (open.control_second, open.control_frames) = (second, 0);
         }
-        open.control_frames += 1;
-        if open.control_frames > self.settings().control_frames_per_second_max && open.pause == Pause::Not {
+        open.control_frames = open.control_frames.saturating_add(1);
+        if u32::from(open.control_frames) > self.settings().control_frames_per_second_max
+            && open.pause == Pause::Not
+        {
             open.pause = Pause::Control;
             self.counters.control_pauses.add(1);
             self.effect(Effect::Pause(place));
@@ -170,13 +173,14 @@ impl Core {
     fn count_reassembly(&self, connection: &mut Connection) -> Then {
         let Phase::Open(open) = &mut connection.phase else { return Then::Nothing };
         let held = open.session.reassembly_bytes();
-        if held == 0 && open.reassembly_bytes == 0 {
+        let charged = open.reassembly_bytes as usize;
+        if held == 0 && charged == 0 {
             return Then::Nothing;
         }
-        let total = self.reassembly_bytes.get() - open.reassembly_bytes + held;
-        let grows = held > open.reassembly_bytes;
+        let total = self.reassembly_bytes.get() - charged + held;
+        let grows = held > charged;
         self.reassembly_bytes.set(total);
-        open.reassembly_bytes = held;
+        open.reassembly_bytes = u32::try_from(held).unwrap_or(u32::MAX);
         if grows && total > self.settings().reassembly_bytes_max { Then::NoMemory } else { Then::Nothing }
     }
 }

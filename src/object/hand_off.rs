@@ -3,11 +3,12 @@
 
 use std::rc::Rc;
 
-use super::connection::{Connection, NEVER, OpenState, Owner, Pause, Phase};
+use super::connection::{Connection, OpenState, Owner, Pause, Phase};
 use super::core::Core;
 use super::directory::ConnectionId;
 use super::driver::{Effect, Place, Receive, ShardId};
 use super::mesh::{HandOff, MeshMessage, SocketName};
+use super::moment::Moment;
 use super::slab::Key;
 use super::socket::Link;
 use crate::wire::Session;
@@ -52,14 +53,14 @@ impl Core {
             connection.phase = Phase::Open(OpenState {
                 owner,
                 session: Session::new(),
-                heard_ms: now,
+                heard: Moment::not_before(now),
                 is_pinged: false,
                 pause: Pause::Not,
                 control_second: 0,
                 control_frames: 0,
                 reassembly_bytes: 0,
             });
-            connection.deadline_ms = NEVER;
+            connection.deadline = Moment::NEVER;
             if let Some(ping_ms) = self.settings().ping_ms {
                 self.look_by(place, connection, now + ping_ms);
             }

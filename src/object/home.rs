@@ -32,7 +32,7 @@ impl Core {
         let pending = {
             let mut sockets = self.sockets.borrow_mut();
             match sockets.get_mut(key) {
-                Some(socket) => match std::mem::replace(&mut socket.link, Link::Far(far)) {
+                Some(socket) => match std::mem::replace(&mut socket.link, Link::Far(Box::new(far))) {
                     Link::Pending(bytes) => Some((bytes, socket.close.sent, socket.object)),
                     other => {
                         socket.link = other;
@@ -64,7 +64,7 @@ impl Core {
 
     /// What happened to far sockets.
     pub(crate) fn take_reports(self: &Rc<Core>, batch: EventBatch) {
-        let EventBatch { mut bytes, events, .. } = batch;
+        let EventBatch { mut bytes, events } = batch;
         for (key, event) in events {
             match event {
                 FarEvent::Message { kind, payload } => {
@@ -107,7 +107,7 @@ impl Core {
 
     fn follow_up(self: &Rc<Core>, key: Key, taken: Taken) {
         let far = match self.sockets.borrow().get(key).map(|socket| &socket.link) {
-            Some(Link::Far(far)) => *far,
+            Some(Link::Far(far)) => **far,
             _ => return,
         };
         match taken {
@@ -144,7 +144,7 @@ impl Core {
                 drop(sockets);
                 self.queue_bytes(place, bytes);
             }
-            Link::Far(far) => self.command_frame(*far, bytes),
+            Link::Far(far) => self.command_frame(**far, bytes),
             Link::Gone => {}
         }
     }
@@ -203,7 +203,7 @@ impl Core {
         }
         for (shard, batch) in self.reports.borrow_mut().iter_mut().enumerate() {
             if !batch.events.is_empty() {
-                let batch = Box::new(std::mem::replace(batch, EventBatch::new(self.shard)));
+                let batch = Box::new(std::mem::take(batch));
                 self.tell(ShardId(shard as u16), MeshMessage::Events(batch));
             }
         }

@@ -82,11 +82,11 @@ impl Core {
         let place = {
             let mut sockets = self.sockets.borrow_mut();
             let Some(socket) = sockets.get_mut(key) else { return };
-            match socket.link {
-                Link::Bound(place) => place,
+            match &socket.link {
+                Link::Bound(place) => *place,
                 Link::Far(far) => {
-                    socket.is_far_paused = false;
                     self.command(far.shard, Command::Resume { to: (far.place, far.id) });
+                    socket.is_far_paused = false;
                     return;
                 }
                 Link::Pending(_) | Link::Gone => return,

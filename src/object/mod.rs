@@ -33,6 +33,7 @@ mod lifecycle;
 mod mailbox;
 pub mod mesh;
 mod message;
+mod moment;
 mod object;
 mod outbox;
 mod output;

@@ -9,25 +9,25 @@ use super::output::{Output, Segment};
 /// The queue of one socket. The first segment lies in the outbox itself: a socket that keeps up never needs more.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    first: Option<Segment>,
+    first: Segment,
     #[expect(clippy::box_collection, reason = "an idle connection pays 8 bytes for it, not 32")]
     more: Option<Box<VecDeque<Segment>>>,
-    queued: usize,
+    queued: u32,
 }
 
 impl Outbox {
     pub(crate) fn queued_bytes(&self) -> usize {
-        self.queued
+        self.queued as usize
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.first.is_none()
+        self.first.is_empty()
     }
 
     /// Puts a segment behind the others; one that continues the last joins it.
     pub(crate) fn push(&mut self, segment: Segment, output: &mut Output) {
         debug_assert!(segment.start < segment.end);
-        self.queued += segment.len();
+        self.queued += segment.len() as u32;
         if let Some(last) = self.last_mut()
             && (last.chunk, last.end) == (segment.chunk, segment.start)
         {
@@ -36,8 +36,8 @@ impl Outbox {
             return;
         }
         output.retain(segment);
-        if self.first.is_none() {
-            self.first = Some(segment);
+        if self.first.is_empty() {
+            self.first = segment;
         } else {
             self.more.get_or_insert_default().push_back(segment);
         }
@@ -46,20 +46,24 @@ impl Outbox {
     fn last_mut(&mut self) -> Option<&mut Segment> {
         match &mut self.more {
             Some(more) if !more.is_empty() => more.back_mut(),
-            _ => self.first.as_mut(),
+            _ => Some(&mut self.first).filter(|first| !first.is_empty()),
         }
     }
 
     pub(crate) fn segments(&self) -> impl Iterator<Item = Segment> {
-        self.first.into_iter().chain(self.more.iter().flat_map(|more| more.iter().copied()))
+        Some(self.first)
+            .filter(|first| !first.is_empty())
+            .into_iter()
+            .chain(self.more.iter().flat_map(|more| more.iter().copied()))
     }
 
     /// Takes away `bytes` from the front: the kernel has them.
     pub(crate) fn consume(&mut self, mut bytes: usize, output: &mut Output) {
-        debug_assert!(bytes <= self.queued);
-        self.queued -= bytes;
+        debug_assert!(bytes <= self.queued as usize);
+        self.queued -= bytes as u32;
         while bytes > 0 {
-            let Some(first) = &mut self.first else { unreachable!("bytes were queued") };
+            let first = &mut self.first;
+            debug_assert!(!first.is_empty(), "bytes were queued");
             if bytes < first.len() {
                 first.start += bytes as u32;
                 output.consume(bytes);
@@ -67,9 +71,9 @@ impl Outbox {
             }
             bytes -= first.len();
             output.release(*first);
-            self.first = self.more.as_mut().and_then(|more| more.pop_front());
+            self.first = self.more.as_mut().and_then(|more| more.pop_front()).unwrap_or_default();
         }
-        if self.first.is_none() {
+        if self.first.is_empty() {
             self.more = None;
         }
     }
@@ -77,7 +81,7 @@ impl Outbox {
     /// Moves what lies in shared arenas into chunks of this socket's own.
     pub(crate) fn evacuate(&mut self, output: &mut Output) {
         let segments: Vec<Segment> = self.segments().collect();
-        (self.first, self.more, self.queued) = (None, None, 0);
+        (self.first, self.more, self.queued) = (Segment::default(), None, 0);
         for segment in segments {
             let tail = self.last_mut().copied();
             let moved = output.evacuate(segment, tail);
@@ -88,7 +92,7 @@ impl Outbox {
 
     /// Forgets everything.
     pub(crate) fn clear(&mut self, output: &mut Output) {
-        self.consume(self.queued, output);
+        self.consume(self.queued as usize, output);
     }
 }
 

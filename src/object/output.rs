@@ -28,7 +28,7 @@ const PACKED_BYTES_MAX: usize = ARENA_BYTES / 2;
 const SPARE_ARENAS_MAX: usize = 16;
 
 /// A run of bytes in a chunk. Whoever holds one holds a reference; see [`Output::retain`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Segment {
     pub(crate) chunk: u32,
     pub(crate) start: u32,
@@ -38,6 +38,11 @@ pub(crate) struct Segment {
 impl Segment {
     pub(crate) fn len(self) -> usize {
         (self.end - self.start) as usize
+    }
+
+    /// No bytes: stands for no segment.
+    pub(crate) fn is_empty(self) -> bool {
+        self.start == self.end
     }
 }
 

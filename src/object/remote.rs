@@ -38,17 +38,10 @@ pub struct Attached {
 }
 
 /// What happened to far sockets, in order.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct EventBatch {
-    pub(crate) from: ShardId,
     pub(crate) bytes: Vec<u8>,
     pub(crate) events: Vec<(Key, FarEvent)>,
-}
-
-impl EventBatch {
-    pub(crate) fn new(from: ShardId) -> EventBatch {
-        EventBatch { from, bytes: Vec::new(), events: Vec::new() }
-    }
 }
 
 /// What happened to a far socket.

@@ -11,6 +11,7 @@ use super::error::{ApiError, Result, status_of};
 use super::headers::Headers;
 use super::http::{Request, Response};
 use super::mesh::MeshMessage;
+use super::moment::Moment;
 use super::tasks::TaskKind;
 use super::web_socket::WebSocket;
 use crate::wire::{
@@ -41,7 +42,7 @@ impl Core {
         self.counters.accepted.add(1);
         let deadline = self.now_ms() + self.settings().handshake_ms;
         let mut connection = Connection::new(id, Phase::Http(Box::default()));
-        connection.deadline_ms = deadline;
+        connection.deadline = Moment::not_before(deadline);
         self.look_by(place, &mut connection, deadline);
         self.insert_connection(place, connection);
         if self.is_draining.get() {
@@ -56,8 +57,8 @@ impl Core {
             if let Phase::Http(http) = &mut connection.phase {
                 if http.received.is_empty() && matches!(http.stage, Stage::Head) && http.requests > 0 {
                     // The first byte of a further request: from here on it has the time of a handshake.
-                    connection.deadline_ms = self.now_ms() + self.settings().handshake_ms;
-                    let deadline = connection.deadline_ms;
+                    let deadline = self.now_ms() + self.settings().handshake_ms;
+                    connection.deadline = Moment::not_before(deadline);
                     self.look_by(place, connection, deadline);
                 }
             }
@@ -173,7 +174,7 @@ impl Core {
         self.counters.requests.add(1);
         let deadline = self.now_ms() + self.settings().fetch_ms;
         let number = self.with_connection(place, |connection| {
-            connection.deadline_ms = deadline;
+            connection.deadline = Moment::not_before(deadline);
             self.look_by(place, connection, deadline);
             let Phase::Http(http) = &mut connection.phase else { return 0 };
             http.stage = Stage::Answering;
@@ -270,8 +271,8 @@ impl Core {
                 let settings = self.settings();
                 let is_idle = http.received.is_empty();
                 let patience_ms = if is_idle { settings.keep_alive_ms } else { settings.handshake_ms };
-                connection.deadline_ms = self.now_ms() + patience_ms;
-                let deadline = connection.deadline_ms;
+                let deadline = self.now_ms() + patience_ms;
+                connection.deadline = Moment::not_before(deadline);
                 let is_head_method = http.is_head_method;
                 self.look_by(place, connection, deadline);
                 is_head_method

@@ -23,11 +23,12 @@ pub enum ReadyState {
 #[derive(Debug)]
 pub(crate) enum Link {
     /// The 101 has not been written: frames wait here, encoded.
-    Pending(Vec<u8>),
+    #[expect(clippy::box_collection, reason = "every socket pays for the largest variant")]
+    Pending(Box<Vec<u8>>),
     /// To the connection at this place of the same shard.
     Bound(Place),
     /// To a connection that stays on the shard that accepted it.
-    Far(FarConnection),
+    Far(Box<FarConnection>),
     /// Nowhere: the peer is gone.
     Gone,
 }
@@ -135,7 +136,7 @@ impl Socket {
         Socket {
             identity,
             object,
-            link: Link::Pending(Vec::new()),
+            link: Link::Pending(Box::default()),
             close: CloseProgress::default(),
             closed_by_us: false,
             roster_at: 0,
@@ -155,5 +156,16 @@ impl Socket {
             _ if self.close.sent || self.close.received || self.closed_by_us => ReadyState::Closing,
             _ => ReadyState::Open,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// PERFORMANCE: what a socket costs beside its connection. tuning.md adds it up.
+    #[test]
+    fn a_socket_is_small() {
+        assert!(size_of::<Socket>() <= 96, "{}", size_of::<Socket>());
     }
 }

@@ -32,6 +32,9 @@ const EVENT_TIMEOUT_MS_MAX: u64 = 604_800_000;
 /// that sends a large state to a client that reads well must not have it closed.
 const UNTRIED_FACTOR: usize = 16;
 
+/// The most that one socket may queue whatever is configured: positions in its outbox have 32 bits.
+const QUEUED_BYTES_CEILING: usize = 1 << 30;
+
 /// What became of a frame.
 pub(crate) enum Queued {
     Yes,
@@ -66,7 +69,7 @@ pub(crate) fn push_frame(
     bytes_max: usize,
 ) -> bool {
     let factor = if connection.is_blocked { 1 } else { UNTRIED_FACTOR };
-    if connection.outbox.queued_bytes() >= bytes_max * factor {
+    if connection.outbox.queued_bytes() >= (bytes_max * factor).min(QUEUED_BYTES_CEILING) {
         return false;
     }
     connection.outbox.push(segment, output);
@@ -341,7 +344,7 @@ impl Core {
             Link::Pending(bytes) => bytes.extend_from_slice(&frame),
             Link::Gone => {}
             Link::Far(far) => {
-                let far = *far;
+                let far = **far;
                 if received {
                     socket.link = Link::Gone;
                 }
@@ -397,8 +400,8 @@ impl Core {
     }
 
     pub(crate) fn connection_id(&self, key: Key) -> Option<ConnectionId> {
-        match self.sockets.borrow().get(key)?.link {
-            Link::Bound(place) => self.with_connection(place, |connection| connection.id),
+        match &self.sockets.borrow().get(key)?.link {
+            Link::Bound(place) => self.with_connection(*place, |connection| connection.id),
             Link::Far(far) => Some(far.id),
             Link::Pending(_) | Link::Gone => None,
         }

@@ -10,7 +10,7 @@
 use super::driver::Place;
 
 const BUCKETS: u64 = 1024;
-const BUCKET_MS: u64 = 64;
+const BUCKET_MS: u64 = super::moment::UNIT_MS;
 
 /// A ring of buckets of places.
 #[derive(Debug)]
