@@ -7,6 +7,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::time::Duration;
 
 use super::sys;
 
@@ -35,6 +36,11 @@ impl Bell {
     pub(super) fn doze(&self) {
         self.dozing.store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
+    }
+
+    /// Waits until somebody rang, but no longer than `wait`. Whether somebody did.
+    pub(super) fn nap(&self, wait: Duration) -> io::Result<bool> {
+        sys::await_readable(self.eventfd.as_fd(), wait)
     }
 
     /// The shard found work after all, and did not sleep.
@@ -73,9 +79,7 @@ mod tests {
     use super::*;
 
     fn is_signalled(bell: &Bell) -> bool {
-        let mut poll = libc::pollfd { fd: bell.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-        // SAFETY: one writable pollfd.
-        unsafe { libc::poll(&raw mut poll, 1, 0) == 1 }
+        bell.nap(Duration::ZERO).unwrap()
     }
 
     #[test]

@@ -1,7 +1,12 @@
 //! The glommio executor of a shard: one task, which turns and sleeps.
 //!
-//! Owns everything that names glommio. Of it we use the pinned thread's reactor, which sleeps until the shard's
-//! eventfd is readable; sockets and timers are on our own rings, so that one descriptor is all it waits for.
+//! Owns everything that names glommio, and how a shard sleeps. Sockets and timers are on our own rings, so that all
+//! there is to wait for is the shard's eventfd. A shard first naps: it waits for the eventfd by itself. When nothing
+//! came for [`NAP_MAX`], it parks: the executor's reactor waits, and other tasks of the executor may run.
+//!
+//! The nap exists because parking is dear: to sleep and to be woken take the reactor eight system calls, a
+//! `membarrier` among them, and the nap two. Measured with one client that sends when it was answered: 54 us of CPU
+//! an answer without naps, 33 us with them.
 
 use std::io;
 use std::sync::Arc;
@@ -16,6 +21,10 @@ use super::turn::{Driver, Turn};
 
 /// Memory that glommio registers for file I/O of its own, which we do not do; its least.
 const IO_MEMORY_BYTES: usize = 64 << 10;
+
+/// The longest nap. A message that comes later pays for a park, which is then 2 % of a core at most; a task of the
+/// executor that becomes ready meanwhile waits as long.
+const NAP_MAX: Duration = Duration::from_millis(1);
 
 /// How long the shard may work before other tasks of the executor get their turn.
 const PREEMPT_AFTER: Duration = Duration::from_millis(100);
@@ -51,7 +60,10 @@ async fn serve<W: Driven>(mut driver: Driver<W>, pacing_wait: Duration) -> io::R
         if driver.has_work() {
             glommio::yield_if_needed().await;
         } else if driver.fall_asleep()? {
-            bell.readable().await.map_err(io::Error::from)?;
+            if !bell.get_ref().nap(NAP_MAX)? {
+                driver.count_park();
+                bell.readable().await.map_err(io::Error::from)?;
+            }
             driver.wake();
         }
     }

@@ -13,14 +13,22 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 
-use io_uring::types::{SubmitArgs, Timespec};
+use io_uring::types::{CancelBuilder, SubmitArgs, Timespec};
 use io_uring::{EnterFlags, IoUring, cqueue};
 
 use super::request::Request;
 use super::user_data::Operation;
 
+/// How long the end of a ring waits for an operation that cannot be cancelled at once, a FIN under way.
+const CANCEL_WAIT: Duration = Duration::from_secs(1);
+
 /// Most kernel threads that send FINs for one shard.
 const SHUTDOWN_WORKERS_MAX: u32 = 2;
+
+/// Whether the eventfd is silent while the shard is awake. The kernel marks the ring as unreaped and then looks
+/// whether to signal, without a barrier of its own between the two: on x86-64 the mark is a barrier, elsewhere it may
+/// not be, and then a signal too many is better than one too few.
+const SILENCES_EVENTFD: bool = cfg!(target_arch = "x86_64");
 
 /// The submission queue has no room; the request comes back.
 pub(super) struct Full(pub(super) Request);
@@ -86,7 +94,9 @@ impl Ring {
             .setup_cqsize(size.completion_entries)
             .build(size.submission_entries)?;
         ring.submitter().register_files_sparse(size.slots)?;
-        ring.completion().disable_eventfd();
+        if SILENCES_EVENTFD {
+            ring.completion().disable_eventfd();
+        }
         ring.submitter().register_eventfd(eventfd.as_raw_fd())?;
         // FIN is the one operation of ours that the kernel gives to a worker thread, even though it never waits.
         // A crowd that is closed at once must not become a crowd of threads. (0: as it is.)
@@ -198,7 +208,9 @@ impl Ring {
 
     /// From here on completions signal nobody.
     pub(super) fn awake(&mut self) {
-        self.ring.completion().disable_eventfd();
+        if SILENCES_EVENTFD {
+            self.ring.completion().disable_eventfd();
+        }
     }
 
     /// How often the completion queue had overflown, since the last call.
@@ -257,8 +269,17 @@ impl Ring {
 
 impl Drop for Ring {
     fn drop(&mut self) {
-        // Other shards may still hold a duplicate of the descriptor, which keeps the ring and thereby all sockets
-        // of its table alive. Errors: there is no table, or the kernel has ended everything already.
+        // Other shards may still hold a duplicate of the descriptor, which keeps the ring alive, and with it every
+        // operation in flight and every socket: peers would wait for a shard that is gone.
+        let _ = self
+            .ring
+            .submitter()
+            .register_sync_cancel(Some(Timespec::from(CANCEL_WAIT)), CancelBuilder::any());
+        while self.is_unreaped() && self.enter(EnterFlags::GETEVENTS).is_ok() {
+            // Nobody wants the completions.
+            self.ring.completion().for_each(drop);
+        }
+        // It fails only if there is no table.
         let _ = self.ring.submitter().unregister_files();
     }
 }

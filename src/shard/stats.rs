@@ -40,6 +40,8 @@ pub struct ShardStats {
     pub turns_busy: Counter,
     /// Times the shard woke from sleep.
     pub wakes: Counter,
+    /// Sleeps so long that the executor slept, which costs more than a nap.
+    pub parks: Counter,
     /// `io_uring_enter` calls on the data rings.
     pub enters: Counter,
     /// Connections taken from the listener.

@@ -6,6 +6,7 @@ use std::io;
 use std::mem;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::time::Duration;
 
 /// Connections that may wait in one shard's listener before the kernel drops new ones. The kernel cuts it to
 /// `net.core.somaxconn`, which is 4,096 by default too.
@@ -38,6 +39,22 @@ pub(super) fn eventfd_reset(eventfd: BorrowedFd<'_>) {
     let mut count = 0u64;
     // SAFETY: `count` is 8 writable bytes, which is what an eventfd writes. EAGAIN means it was zero already.
     unsafe { libc::read(eventfd.as_raw_fd(), (&raw mut count).cast(), size_of::<u64>()) };
+}
+
+/// Waits until a descriptor is readable, but no longer than `wait`. Whether it is; a signal ends the wait early.
+pub(super) fn await_readable(descriptor: BorrowedFd<'_>, wait: Duration) -> io::Result<bool> {
+    let mut poll = libc::pollfd { fd: descriptor.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    let wait = libc::timespec {
+        tv_sec: libc::time_t::try_from(wait.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: wait.subsec_nanos().into(),
+    };
+    // SAFETY: `poll` is one writable pollfd, `wait` a readable timespec, and there is no signal mask.
+    let ready = checked(unsafe { libc::ppoll(&raw mut poll, 1, &raw const wait, std::ptr::null()) });
+    match ready {
+        Ok(count) => Ok(count > 0),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// A socket bound to `address` that other sockets may be bound to as well, not yet listening.
@@ -158,10 +175,9 @@ mod tests {
         eventfd_reset(eventfd.as_fd());
         eventfd_signal(eventfd.as_fd());
         eventfd_signal(eventfd.as_fd());
+        assert!(await_readable(eventfd.as_fd(), Duration::MAX).unwrap());
         eventfd_reset(eventfd.as_fd());
-        let mut poll = libc::pollfd { fd: eventfd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-        // SAFETY: one writable pollfd.
-        assert_eq!(unsafe { libc::poll(&raw mut poll, 1, 0) }, 0);
+        assert!(!await_readable(eventfd.as_fd(), Duration::ZERO).unwrap());
     }
 
     #[test]
