@@ -48,7 +48,7 @@ impl Core {
                     connection.deadline = Moment::not_before(deadline);
                     self.look_by(place, connection, deadline);
                     self.effect(Effect::ShutdownWrite(place));
-                    // Whatever was armed before, what comes now is to be read and thrown away.
+                    // RFC 6455 7.1.1: to close cleanly, what comes now is read and thrown away, whatever was armed before.
                     self.effect(Effect::Receive(place, Receive::Multishot));
                     false
                 }

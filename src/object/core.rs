@@ -24,6 +24,7 @@ use super::slab::{Key, Slab};
 use super::socket::Socket;
 use super::tasks::Tasks;
 use super::timers::Timers;
+use super::watch::Watch;
 use super::wheel::Wheel;
 use super::worker::ErasedWorker;
 
@@ -41,6 +42,7 @@ pub(crate) struct Core {
     pub(crate) shard: ShardId,
     pub(crate) shared: Arc<Shared>,
     pub(crate) counters: Arc<ShardCounters>,
+    pub(crate) watch: Arc<Watch>,
     pub(crate) now: Cell<Now>,
     pub(crate) random: Cell<u64>,
     pub(crate) connections: RefCell<Vec<Option<Connection>>>,
@@ -80,6 +82,7 @@ impl Core {
         shard: ShardId,
         shared: Arc<Shared>,
         counters: Arc<ShardCounters>,
+        watch: Arc<Watch>,
         seed: u64,
     ) -> Rc<Core> {
         let shards = shared.shards;
@@ -87,6 +90,7 @@ impl Core {
             shard,
             shared,
             counters,
+            watch,
             now: Cell::default(),
             random: Cell::new(seed),
             connections: RefCell::default(),

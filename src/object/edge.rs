@@ -175,6 +175,7 @@ impl Core {
                 let Phase::Open(OpenState { owner: Owner::Far(owner), .. }) = &connection.phase else {
                     return;
                 };
+                // RFC 6455 5.5.1: no data frames behind our Close.
                 if owner.close.sent {
                     return;
                 }
@@ -210,7 +211,7 @@ impl Core {
             self.queue_bytes(place, frame);
         }
         if received {
-            // RFC 6455 7.1.1: the server closes TCP once both Close frames are exchanged.
+            // RFC 6455 5.5.1, 7.1.1 and 7.1.2: with both Close frames exchanged, the server is the first to close TCP.
             self.leave(place, true);
         } else {
             self.await_close(place);

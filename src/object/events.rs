@@ -54,6 +54,7 @@ impl Core {
                 }
                 Running::Close
             }
+            // RFC 6455 7.1.7: first a Close with an appropriate code.
             Event::Error { socket, error } => {
                 self.sockets.borrow().get(*socket)?;
                 self.close_for_error(*socket, error.close_code(), &error.to_string());
@@ -177,7 +178,7 @@ impl Core {
         }
     }
 
-    /// RFC 6455 5.5.1: a Close is answered. The handler may have done it; else its own code goes back.
+    /// RFC 6455 5.5.1: a Close gets a Close in response. The handler may have done it; else its own code goes back.
     pub(crate) fn answer_close(&self, key: Key, current: &Current) {
         if let Some((code, reason)) = &current.close_answer {
             self.start_close(key, *code, reason);

@@ -44,7 +44,7 @@ impl Core {
                     }
                     Ok(Some(wire::Event::Ping(payload))) => {
                         let mut frame = Vec::with_capacity(wire::frame_len(payload.len()));
-                        // RFC 6455 5.5.3: a pong carries the ping's payload.
+                        // RFC 6455 5.5.2 and 5.5.3: a ping gets a pong, at once and with its payload.
                         wire::encode_frame(&mut frame, OpCode::Pong, &payload);
                         self.count_control(place, open);
                         // A client that pings and does not read gets no more pongs than fit its bound.
@@ -108,6 +108,7 @@ impl Core {
 
     fn forward_close(&self, place: Place, connection: &mut Connection, code: Option<u16>, reason: &str) {
         let Phase::Open(open) = &mut connection.phase else { return };
+        // RFC 6455 7.1.5: 1005 stands for a Close without a code.
         let code = code.unwrap_or(close::NO_STATUS);
         let is_second = match &mut open.owner {
             Owner::Near(key) => self.take_close(*key, code, reason.into()),

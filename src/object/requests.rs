@@ -84,6 +84,7 @@ impl Core {
             }
             Some(Some(Step::Ready(request))) => self.answer_request(place, request),
             Some(Some(Step::Refused(error))) => self.refuse(place, &error),
+            // RFC 6455 4.2.2 (4): an origin that is not wanted gets an appropriate error code
             Some(Some(Step::Forbidden)) => {
                 self.counters.requests_refused.add(1);
                 let response = Response::new(403, "the Origin is not on this server's list\n");
@@ -216,6 +217,7 @@ impl Core {
         });
         match result {
             Ok(response) if response.web_socket.is_some() => self.upgrade(place, response),
+            // RFC 6455 4.2.2 (4): the error for a resource name without a service is the application's to choose
             Ok(response) => self.respond_and_go_on(place, response),
             Err(error) => {
                 let status = status_of(&error);
@@ -247,6 +249,7 @@ impl Core {
         let mut bytes = Vec::new();
         encode_refusal(&mut bytes, error);
         self.queue_bytes(place, &bytes);
+        // RFC 6455 7.2.2: to abort a handshake is to close the connection.
         self.leave(place, false);
     }
 
@@ -321,7 +324,7 @@ impl Core {
             }
             return self.fail_upgrade(place, &ApiError::NotAnUpgrade.to_string());
         };
-        // RFC 6455 4.1: a subprotocol that was not offered makes the client fail the connection.
+        // RFC 6455 4.2.2 (4): a subprotocol MUST be one of those offered; the client would fail the connection (4.1).
         if let Some(chosen) = headers.get("Sec-WebSocket-Protocol")
             && !offered.iter().any(|protocol| protocol == chosen)
         {
@@ -333,7 +336,7 @@ impl Core {
             return self.fail_upgrade(place, &ApiError::ResponseSocketNotAccepted.to_string());
         };
         let mut bytes = Vec::with_capacity(256);
-        // Nobody has negotiated an extension: the application cannot speak for the framer.
+        // RFC 6455 4.2.2 (4) and 5.8: extensions are for the handshake to negotiate, not for the application to claim.
         let headers =
             headers.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("Sec-WebSocket-Extensions"));
         encode_switching_protocols(&mut bytes, &accept, headers);
@@ -378,6 +381,7 @@ impl Core {
             Phase::Http(http) if !matches!(http.stage, Stage::Answering) => Drain::Idle,
             _ => Drain::Nothing,
         });
+        // RFC 6455 7.3: a server may close whenever it wants to, and begins with the closing handshake.
         const REASON: &str = "the server shuts down";
         match drain {
             Some(Drain::Socket(key)) => self.start_close(key, Some(wire::close::GOING_AWAY), REASON),

@@ -16,6 +16,7 @@ use super::mesh::MeshMessage;
 use super::settings::Settings;
 use super::tasks::{DriverWaker, TaskKind};
 use super::timers::Timer;
+use super::watch::Watch;
 
 /// How many rounds of ready tasks one turn runs before it lets the sockets speak again.
 const ROUNDS_MAX: usize = 64;
@@ -74,6 +75,7 @@ impl WorldBuilder {
         let counters = (0..shards).map(|_| Arc::new(ShardCounters::new(self.classes.len()))).collect();
         WorldPlan {
             counters,
+            watches: (0..shards).map(|_| Arc::default()).collect(),
             shared: Arc::new(Shared {
                 settings: self.settings,
                 classes: self.classes,
@@ -91,18 +93,25 @@ impl WorldBuilder {
 pub struct WorldPlan {
     shared: Arc<Shared>,
     counters: Vec<Arc<ShardCounters>>,
+    watches: Vec<Arc<Watch>>,
 }
 
 impl WorldPlan {
     /// The world of one shard. `seed` is where its random numbers begin.
     pub fn world(&self, shard: ShardId, seed: u64) -> World {
         let counters = self.counters[usize::from(shard.0)].clone();
-        World { core: Core::new(shard, self.shared.clone(), counters, seed) }
+        let watch = self.watches[usize::from(shard.0)].clone();
+        World { core: Core::new(shard, self.shared.clone(), counters, watch, seed) }
     }
 
     /// The counters of each shard.
     pub fn counters(&self) -> &[Arc<ShardCounters>] {
         &self.counters
+    }
+
+    /// What each shard runs, for a watchdog.
+    pub fn watches(&self) -> &[Arc<Watch>] {
+        &self.watches
     }
 
     /// The bindings, in the order of [`ShardCounters::namespaces`].
@@ -266,7 +275,9 @@ impl World {
     fn poll(&self, task: u32) {
         let core = &self.core;
         let Some((kind, mut future, waker)) = core.tasks.take(task) else { return };
+        self.announce(kind);
         let polled = core.guarded(|| future.as_mut().poll(&mut TaskContext::from_waker(&waker)));
+        core.watch.end();
         if let Some(Poll::Pending) = polled {
             let removed = core.tasks.put_back(task, future);
             core.drop_future(removed);
@@ -283,6 +294,19 @@ impl World {
             TaskKind::Request(place, number) if panicked => core.request_panicked(place, number),
             TaskKind::Request(..) => {}
             TaskKind::Detached(object) => core.detached_ended(object),
+        }
+    }
+
+    /// Tells the watchdog what is about to run.
+    fn announce(&self, kind: TaskKind) {
+        let objects = self.core.objects.borrow();
+        let object = match kind {
+            TaskKind::Actor(key) | TaskKind::Detached(key) => objects.get(key),
+            TaskKind::Request(..) => None,
+        };
+        match object {
+            Some(object) => self.core.watch.begin(Some((object.class, &object.id.bytes()))),
+            None => self.core.watch.begin(None),
         }
     }
 

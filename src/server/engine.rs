@@ -8,7 +8,7 @@ use std::time::Duration;
 use std::{io, thread};
 
 use super::config::{Config, Loaded};
-use super::{cli, metrics, plan, serve};
+use super::{cli, metrics, plan, serve, watchdog};
 use crate::object::{DurableObject, ShardCounters, Worker, WorldBuilder, WorldPlan};
 use crate::shard::{ShardEnd, ShardStats, Shards, StartError, probe, raise_descriptor_limit};
 
@@ -109,6 +109,7 @@ impl Engine {
         let shards = crate::shard::start(plan::shard_settings(config, cores, slots), move |shard| {
             plan_of_shards.world(shard, seed ^ (u64::from(shard.0) << 48))
         })?;
+        watchdog::start(&world_plan).map_err(|source| StartError::Thread { source })?;
         let rings_per_shard = plan::rings_per_shard(config, cores.len(), slots);
         let running = Running { shards: Arc::new(shards), plan: world_plan, rings_per_shard, metrics: None };
         match config.metrics.listen {

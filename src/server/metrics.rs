@@ -164,6 +164,15 @@ impl Collector for Source {
                 shards().map(|(at, s)| (at, None, counter(s).get())),
             )?;
         }
+        let stuck = self.plan.watches().iter().enumerate();
+        let stuck = stuck.map(|(at, watch)| (at, None, watch.stuck_handlers.get()));
+        self.family(
+            &mut encoder,
+            "stuck_handlers",
+            "Handlers that did not yield for a second",
+            Kind::Counter,
+            stuck,
+        )?;
         for (name, help, counter) in DRIVER_COUNTERS {
             let values = self.stats.iter().enumerate().map(|(at, stats)| (at, None, counter(stats)));
             self.family(&mut encoder, name, help, Kind::Counter, values)?;

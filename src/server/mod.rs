@@ -11,5 +11,6 @@ mod engine;
 mod metrics;
 mod plan;
 mod serve;
+mod watchdog;
 
 pub use engine::{Engine, Running};

@@ -55,6 +55,7 @@ impl<'a> Facts<'a> {
                 Ok(())
             }
             7 if name.eq_ignore_ascii_case(b"upgrade") => {
+                // RFC 6455 4.2.1 (3): the value `websocket`, in any case
                 self.upgrade_websocket |= list_contains(value, "websocket");
                 Ok(())
             }
@@ -73,6 +74,7 @@ impl<'a> Facts<'a> {
                 self.version.note(value);
                 Ok(())
             }
+            // RFC 6455 4.2.1 (10): unknown fields are ignored
             _ => Ok(()),
         }
     }
@@ -112,7 +114,7 @@ impl<'a> Facts<'a> {
 
     /// What holds for every request, once all fields are noted.
     fn check(&self) -> Result<BodyLength, RequestError> {
-        // RFC 9112 3.2: 400 for a request without Host
+        // RFC 9112 3.2: 400 for a request without Host; RFC 6455 4.2.1 (2): and so for a handshake
         if !self.has_host {
             return Err(RequestError::Host);
         }

@@ -44,7 +44,7 @@ pub(super) fn accept(key: &[u8]) -> Option<[u8; 28]> {
 /// # Ok::<(), dormouse::wire::RequestError>(())
 /// ```
 pub fn offers_subprotocol(head: &[u8], fields: &[Field], subprotocol: &str) -> bool {
-    // RFC 6455 4.2.2 (5): the value chosen MUST be derived from the client's handshake; 11.3.4: it may be a list, and
+    // RFC 6455 4.2.2 (4): the subprotocol MUST be derived from the client's handshake; 11.3.4: it may be a list, and
     // come in several fields
     !subprotocol.is_empty()
         && fields_named(head, fields, "Sec-WebSocket-Protocol")

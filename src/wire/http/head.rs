@@ -155,6 +155,7 @@ pub fn parse_head(
         return Err(RequestError::HeadTooLarge);
     }
     let line = RequestLine::read(head, limits)?;
+    // RFC 6455 4.2.1 (1): an opening handshake is a GET
     if line.method.of(head) == b"GET"
         && let Some(upgrade) = upgrade::parse(head, &line, limits, fields)?
     {

@@ -78,6 +78,7 @@ pub enum RequestError {
 impl RequestError {
     /// The status that answers this mistake.
     pub fn status(&self) -> u16 {
+        // RFC 6455 4.2.1: a handshake that is not as described gets an appropriate error code
         match self {
             Self::RequestLine
             | Self::TargetForm
@@ -112,7 +113,7 @@ impl RequestError {
         match self.status() {
             // RFC 9110 15.5.6: a 405 MUST name the allowed methods
             405 => &[("Allow", "GET")],
-            // RFC 9110 15.5.22: a 426 MUST name the protocol; RFC 6455 4.2.2: and the version of it
+            // RFC 9110 15.5.22: a 426 MUST name the protocol; RFC 6455 4.2.2, 4.4: and its version
             426 => &[("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")],
             _ => &[],
         }

@@ -50,6 +50,7 @@ fn end_of(head: &[u8], start: usize, belongs: impl Fn(u8) -> bool) -> Result<usi
 /// The position behind the version at `start` and its CR LF.
 fn version(head: &[u8], start: usize) -> Result<usize, RequestError> {
     match &head[start..] {
+        // RFC 6455 4.2.1 (1): HTTP/1.1 or higher; higher ones have other request lines
         [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1', b'\r', b'\n', ..] => Ok(start + 10),
         // RFC 9110 15.6.6: 505 for a major version that is not served. HTTP/1.0 cannot upgrade (RFC 6455 4.1) and
         // needs no Host, so that it cannot name an object.

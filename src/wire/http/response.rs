@@ -26,6 +26,7 @@ pub fn encode_switching_protocols<'a>(
     accept: &[u8; 28],
     headers: impl Iterator<Item = (&'a str, &'a str)>,
 ) {
+    // RFC 6455 4.2.2 (5.1), (5.2), (5.3) and (5.4): the status, Upgrade, Connection, and the answer to the key
     out.extend_from_slice(
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ",
     );

@@ -81,6 +81,7 @@ impl Assembly {
             self.utf8.push(piece).map_err(|_| ProtocolError::TextNotUtf8)?;
         }
         self.make_room(piece.len(), limits);
+        // RFC 6455 5.4: the fragments in the order in which they were sent
         self.bytes.extend_from_slice(piece);
         self.received += piece.len();
         debug_assert!(self.received <= self.frame.payload_len);
@@ -104,6 +105,7 @@ impl Assembly {
     /// The message, once it is whole.
     pub(super) fn into_event<'a>(self) -> Result<Event<'a>, ProtocolError> {
         debug_assert!(self.is_whole());
+        // RFC 6455 5.6: the whole message MUST be valid UTF-8
         if self.kind == MessageKind::Text && !self.utf8.is_complete() {
             return Err(ProtocolError::TextNotUtf8);
         }

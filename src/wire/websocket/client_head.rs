@@ -115,7 +115,7 @@ fn length_of<'a>(
     }
 }
 
-/// An extended length of `BYTES` bytes, of which some may be missing: then it lies between what it is with zeros and
+/// An extended length of `BYTES` bytes (RFC 6455 5.2: in network byte order), of which some may be missing: then it lies between what it is with zeros and
 /// what it is with ones in their place, and is wrong when that whole range is.
 #[inline]
 fn extended_length<const BYTES: usize>(

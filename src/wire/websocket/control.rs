@@ -75,7 +75,7 @@ impl UnfinishedControl {
 /// The code and the reason in the payload of a Close frame.
 pub(super) fn parse_close(payload: &[u8]) -> Result<(Option<u16>, &str), ProtocolError> {
     let Some((code, reason)) = payload.split_first_chunk::<CODE_BYTES>() else {
-        // RFC 6455 5.5.1: the payload MAY be empty; one byte was refused with the head
+        // RFC 6455 5.5.1: the payload MAY be empty, 7.1.6: and then the reason is; one byte was refused with the head
         return Ok((None, ""));
     };
     let code = u16::from_be_bytes(*code);

@@ -88,9 +88,10 @@ impl FrameHead {
 pub fn frame_head(opcode: OpCode, payload_len: usize) -> FrameHead {
     // RFC 6455 5.5: our own control frames obey it by construction; the assertion is for who calls this
     debug_assert!(!opcode.is_control() || payload_len <= 125, "a control frame of {payload_len} bytes");
+    // RFC 6455 5.1: a server MUST NOT mask its frames, so that bit stays 0
     let mut bytes = [0; HEAD_BYTES_MAX];
     bytes[0] = FIN | opcode as u8;
-    // RFC 6455 5.2: the minimal number of bytes MUST be used to encode the length
+    // RFC 6455 5.2: the minimal number of bytes MUST be used to encode the length, in network byte order
     let length = if payload_len <= 125 {
         bytes[1] = payload_len as u8;
         2
@@ -154,6 +155,7 @@ pub fn encode_close(out: &mut Vec<u8>, code: Option<u16>, reason: &str) {
         return encode_frame(out, OpCode::Close, b"");
     };
     debug_assert!(close::is_allowed_on_wire(code), "a close code that may not be sent: {code}");
+    // RFC 6455 7.1.2: the code and the reason are those that were given
     let reason = &reason[..reason.floor_char_boundary(close::REASON_BYTES_MAX)];
     out.extend_from_slice(frame_head(OpCode::Close, 2 + reason.len()).as_slice());
     out.extend_from_slice(&code.to_be_bytes());
@@ -164,7 +166,7 @@ pub fn encode_close(out: &mut Vec<u8>, code: Option<u16>, reason: &str) {
 mod tests {
     use super::*;
 
-    // RFC 6455 5.2: the shortest form at each border
+    // RFC 6455 5.2: the minimal number of bytes at each border, in network byte order; 5.1: servers MUST NOT mask
     #[test]
     fn the_head_has_the_shortest_form_of_every_length() {
         let head = |length| frame_head(OpCode::Binary, length).as_slice().to_vec();

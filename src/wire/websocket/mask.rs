@@ -43,7 +43,7 @@ pub fn unmask(payload: &mut [u8], key: [u8; 4], offset: usize) {
 mod tests {
     use super::*;
 
-    // RFC 6455 5.3
+    // RFC 6455 5.3: byte i with byte i MOD 4 of the key
     #[test]
     fn every_length_offset_and_place_agrees_with_the_formula() {
         let key = [0x12, 0xab, 0x00, 0xff];

@@ -74,6 +74,7 @@ impl Partial {
         input: &mut Input<'a>,
         limits: &SessionLimits,
     ) -> Result<Option<Event<'a>>, ProtocolError> {
+        // RFC 6455 5.4: control frames in the middle of a fragmented message MUST be handled
         if let Some(control) = &mut self.control {
             control.take(input)?;
             let whole = self.control.take_if(|control| control.is_whole());

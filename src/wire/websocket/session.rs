@@ -163,6 +163,8 @@ impl Session {
 /// The event of a frame that stands alone and is all here; `None`, and nothing taken, if it is a fragment or incomplete.
 #[inline]
 fn whole_frame<'a>(head: &ClientHead, input: &mut Input<'a>) -> Result<Option<Event<'a>>, ProtocolError> {
+    // RFC 6455 5.4: both fragmented and unfragmented messages MUST be understood; the former are put together in
+    // `partial`
     let is_fragment = !head.fin || head.opcode == OpCode::Continuation;
     if is_fragment || head.payload_len > input.remaining() {
         return Ok(None);

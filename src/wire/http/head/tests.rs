@@ -62,6 +62,7 @@ fn a_valid_handshake_is_an_upgrade_with_its_answer() {
     assert_eq!(fields_named(&head, &fields, "ORIGIN").collect::<Vec<_>>(), [b"https://example.org"]);
 }
 
+// RFC 6455 4.2.1 (3) and (4): in any case; (10): unknown fields are ignored
 #[test]
 fn what_may_vary_in_a_handshake_does() {
     for (from, to) in [
@@ -83,12 +84,12 @@ fn what_may_vary_in_a_handshake_does() {
     }
 }
 
-// SEMANTICS.md 8, "answers" and "request"
+// SEMANTICS.md 8, "answers" and "request"; RFC 6455 4.2.1: an error code for whatever is not as described
 #[test]
 fn a_handshake_that_is_wrong_in_one_place_gets_the_status_for_it() {
     use RequestError::*;
     for (from, to, error, status) in [
-        // RFC 9112 3.2: exactly one valid Host
+        // RFC 9112 3.2 and RFC 6455 4.2.1 (2): exactly one valid Host
         ("Host", "", Host, 400),
         ("Host", "Host: a\r\nHost: a", Host, 400),
         ("Host", "Host: a b", Host, 400),
@@ -118,7 +119,7 @@ fn a_handshake_that_is_wrong_in_one_place_gets_the_status_for_it() {
             WebSocketVersion,
             426,
         ),
-        // RFC 9110 15.6.6
+        // RFC 9110 15.6.6; RFC 6455 4.2.1 (1): HTTP/1.1
         ("GET", "GET /chat HTTP/1.0", HttpVersion, 505),
         ("GET", "GET /chat HTTP/2.0", HttpVersion, 505),
         ("GET", "GET /chat HTTX/1.1", RequestLine, 400),
@@ -152,7 +153,7 @@ fn a_handshake_that_is_wrong_in_one_place_gets_the_status_for_it() {
     }
 }
 
-// RFC 6455 4.4
+// RFC 6455 4.2.2 and 4.4: another version
 #[test]
 fn the_answer_to_another_version_names_the_one_that_is_spoken() {
     assert_eq!(

@@ -122,7 +122,8 @@ fn frames_behind_each_other_are_heard_in_their_order() {
     assert_eq!(hear_whole(&received.concat()), expected);
 }
 
-// RFC 6455 5.4: fragments are joined, control frames may come in between and are not part of the message
+// RFC 6455 5.4: fragments are joined in their order and are as good as unfragmented messages; control frames may come
+// in the middle and are not part of the message
 #[test]
 fn fragments_are_joined_around_the_control_frames_between_them() {
     let received = [
@@ -158,7 +159,7 @@ fn a_character_may_be_divided_between_fragments() {
     assert_eq!(hear_whole(&received.concat()), [text("🍉")]);
 }
 
-// RFC 6455 7.1.5 and SEMANTICS.md 8, "clean close without code"
+// RFC 6455 7.1.5 and 7.1.6: the code and the reason; SEMANTICS.md 8, "clean close without code"
 #[test]
 fn a_close_without_a_code_has_none() {
     assert_eq!(hear_whole(&frame(FIN | CLOSE, b"")), [Heard::Close(None, String::new())]);
@@ -178,7 +179,7 @@ fn what_follows_a_close_is_taken_and_ignored() {
     assert_eq!(hear(&mut session, &frame(FIN | PING, b"?"), &limits), []);
 }
 
-// RFC 6455 7.1.7
+// RFC 6455 7.1.7: no further data is processed
 #[test]
 fn what_follows_an_error_is_taken_and_ignored() {
     let mut session = Session::new();
@@ -198,7 +199,7 @@ fn every_mistake_is_reported_with_the_first_byte_that_proves_it() {
     let cut = |frame: Vec<u8>, length: usize| frame[..length].to_vec();
     let begun = |rest: Vec<u8>| [frame(TEXT, b"begun"), rest].concat();
     let samples: Vec<(&str, Vec<u8>, ProtocolError, u16)> = vec![
-        // RFC 6455 5.2
+        // RFC 6455 5.2: RSV bits, opcode
         ("RSV1", vec![FIN | 0x40 | TEXT], ReservedBits, 1002),
         ("RSV2", vec![FIN | 0x20 | TEXT], ReservedBits, 1002),
         ("RSV3 of a ping", vec![FIN | 0x10 | PING], ReservedBits, 1002),
@@ -206,28 +207,28 @@ fn every_mistake_is_reported_with_the_first_byte_that_proves_it() {
         ("opcode 7", vec![0x7], UnknownOpCode, 1002),
         ("opcode 11", vec![FIN | 0xb], UnknownOpCode, 1002),
         ("opcode 15", vec![FIN | 0xf], UnknownOpCode, 1002),
-        // RFC 6455 5.1
+        // RFC 6455 5.1: not masked
         ("not masked", vec![FIN | TEXT, 0x00], Unmasked, 1002),
         ("ping not masked", vec![FIN | PING, 0x05], Unmasked, 1002),
-        // RFC 6455 5.4
+        // RFC 6455 5.4: frames of two messages interleaved
         ("continuation of nothing", vec![FIN | CONTINUATION], StrayContinuation, 1002),
         ("after the end", [frame(FIN | TEXT, b"a"), vec![CONTINUATION]].concat(), StrayContinuation, 1002),
         ("text in a text", begun(vec![FIN | TEXT]), MissingContinuation, 1002),
         ("binary in a text", begun(vec![BINARY]), MissingContinuation, 1002),
-        // RFC 6455 5.5
+        // RFC 6455 5.5: fragmented, or more than 125 bytes
         ("ping in fragments", vec![PING], FragmentedControl, 1002),
         ("close in fragments", vec![CLOSE], FragmentedControl, 1002),
         ("ping of 126 bytes", vec![FIN | PING, 0x80 | 126], ControlTooLong, 1002),
         ("close of 64 bits", vec![FIN | CLOSE, 0x80 | 127], ControlTooLong, 1002),
-        // RFC 6455 5.2: the shortest form
+        // RFC 6455 5.2: not the minimal number of bytes
         ("125 in 16 bits", vec![FIN | BINARY, 0x80 | 126, 0, 125], LengthNotMinimal, 1002),
         ("65,535 in 64 bits", vec![FIN | BINARY, 0x80 | 127, 0, 0, 0, 0, 0, 0], LengthNotMinimal, 1002),
-        // RFC 6455 5.2: the top bit; RELIABILITY.md, "64-bit length overflow"
+        // RFC 6455 5.2: the most significant bit; RELIABILITY.md, "64-bit length overflow"
         ("a negative length", vec![FIN | BINARY, 0x80 | 127, 0x80], LengthTopBit, 1002),
         // SEMANTICS.md 8, "too large": at the header; 33,554,432 is the limit
         ("16 EiB", vec![FIN | BINARY, 0x80 | 127, 0x7f], MessageTooLarge, 1009),
         ("limit + 1", vec![FIN | BINARY, 0x80 | 127, 0, 0, 0, 0, 2, 0, 0, 1], MessageTooLarge, 1009),
-        // RFC 6455 5.5.1 and 7.4
+        // RFC 6455 5.5.1: the first two bytes are the code; 7.4.1: codes that MUST NOT be set, 7.4.2: that are not used
         ("close of one byte", vec![FIN | CLOSE, 0x80 | 1], ClosePayload, 1002),
         ("close 0", cut(close(&[0, 0]), 7), CloseCode, 1002),
         ("close 999", close(&[3, 231]), CloseCode, 1002),
@@ -241,7 +242,7 @@ fn every_mistake_is_reported_with_the_first_byte_that_proves_it() {
         ("close 65,535", cut(close(&[255, 255]), 7), CloseCode, 1002),
         ("reason", cut(close(b"\x03\xe8ab\xff, and more"), 11), ReasonNotUtf8, 1007),
         ("reason cut off", close(b"\x03\xe8\xf0\x9f\x8d"), ReasonNotUtf8, 1007),
-        // RFC 6455 8.1
+        // RFC 6455 5.6 and 8.1: text that is not UTF-8 fails the connection
         ("stray continuation byte", cut(frame(FIN | TEXT, b"ab\x80cd"), 9), TextNotUtf8, 1007),
         ("surrogate", cut(frame(FIN | TEXT, b"\xed\xa0\x80"), 8), TextNotUtf8, 1007),
         ("overlong slash", cut(frame(FIN | TEXT, b"\xc0\xaf"), 7), TextNotUtf8, 1007),
