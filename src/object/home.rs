@@ -89,7 +89,7 @@ impl Core {
                 }
                 FarEvent::ClosedByEngine => {
                     if let Some(socket) = self.sockets.borrow_mut().get_mut(key) {
-                        (socket.close.sent, socket.closed_by_us) = (true, true);
+                        socket.close.sent = true;
                     }
                 }
                 FarEvent::Buffered { bytes } => {

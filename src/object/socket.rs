@@ -116,8 +116,10 @@ pub(crate) struct Socket {
     pub(crate) object: Key,
     pub(crate) link: Link,
     pub(crate) close: CloseProgress,
-    /// `close()` was called by the application or for it; `send` is an error from then on.
-    pub(crate) closed_by_us: bool,
+    /// The application called `close()`; `send` is an error from then on. A Close that the engine sends is none of the
+    /// application's doing: what it sends to a client that was too slow is ignored like what it sends to one that is
+    /// gone.
+    pub(crate) closed_by_application: bool,
     pub(crate) roster_at: u32,
     pub(crate) tags: TagSet,
     pub(crate) attachment: Option<Box<[u8]>>,
@@ -138,7 +140,7 @@ impl Socket {
             object,
             link: Link::Pending(Box::default()),
             close: CloseProgress::default(),
-            closed_by_us: false,
+            closed_by_application: false,
             roster_at: 0,
             tags: TagSet::None,
             attachment: None,
@@ -153,7 +155,7 @@ impl Socket {
         match self.link {
             Link::Gone => ReadyState::Closed,
             _ if self.close.sent && self.close.received => ReadyState::Closed,
-            _ if self.close.sent || self.close.received || self.closed_by_us => ReadyState::Closing,
+            _ if self.close.sent || self.close.received || self.closed_by_application => ReadyState::Closing,
             _ => ReadyState::Open,
         }
     }

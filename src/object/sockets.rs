@@ -107,7 +107,7 @@ impl Delivery<'_> {
     /// Puts a frame into the outbox of one socket.
     pub(crate) fn queue(&mut self, key: Key, segment: Segment) -> Queued {
         let Some(socket) = self.sockets.get_mut(key) else { return Queued::No };
-        if socket.closed_by_us || socket.close.sent {
+        if socket.close.sent {
             return Queued::No;
         }
         let queued = match &mut socket.link {
@@ -270,7 +270,7 @@ impl Core {
             let (mut objects, sockets) = (self.objects.borrow_mut(), self.sockets.borrow());
             // SEMANTICS 4: what is sent when the peer is gone is ignored.
             let Some(socket) = sockets.get(key) else { return Ok(()) };
-            if socket.closed_by_us {
+            if socket.closed_by_application {
                 return Err(ApiError::SendAfterClose);
             }
             let Some(object) = objects.get_mut(socket.object) else { return Ok(()) };
@@ -300,7 +300,10 @@ impl Core {
 
     pub(crate) fn close(&self, key: Key, code: Option<u16>, reason: &str) -> Result<(), ApiError> {
         let (is_done, completes) = match self.sockets.borrow().get(key) {
-            Some(socket) => (socket.closed_by_us || matches!(socket.link, Link::Gone), socket.close.received),
+            Some(socket) => {
+                let is_done = socket.closed_by_application || matches!(socket.link, Link::Gone);
+                (is_done, socket.close.received)
+            }
             None => (true, false),
         };
         if is_done {
@@ -311,7 +314,7 @@ impl Core {
             // is answered by a Close without a code.
             let code = code.filter(|code| close::is_allowed_on_wire(*code));
             let reason = if code.is_some() && reason.len() <= close::REASON_BYTES_MAX { reason } else { "" };
-            self.start_close(key, code, reason);
+            self.close_for_application(key, code, reason);
             return Ok(());
         }
         match code {
@@ -324,8 +327,15 @@ impl Core {
         if reason.len() > close::REASON_BYTES_MAX {
             return Err(ApiError::CloseReasonTooLong { bytes: reason.len() });
         }
-        self.start_close(key, code, reason);
+        self.close_for_application(key, code, reason);
         Ok(())
+    }
+
+    fn close_for_application(&self, key: Key, code: Option<u16>, reason: &str) {
+        if let Some(socket) = self.sockets.borrow_mut().get_mut(key) {
+            socket.closed_by_application = true;
+        }
+        self.start_close(key, code, reason);
     }
 
     /// Queues our Close, and ends the connection if it was the second of the two.
@@ -336,7 +346,6 @@ impl Core {
             return;
         }
         socket.close.sent = true;
-        socket.closed_by_us = true;
         let received = socket.close.received;
         let mut frame = Vec::with_capacity(2 + 2 + reason.len());
         wire::encode_close(&mut frame, code, reason);
