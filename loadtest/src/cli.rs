@@ -14,6 +14,8 @@ Examples:
   loadtest idle --sockets 32768 --hold 60s --then-message --server-pid 4242
   loadtest churn --connect-rate 2000 --duration 10s
   loadtest broadcast --sockets 32769 --expect-refused 1 --count 1
+  loadtest sweep --sockets 1000 --p99 50ms
+  loadtest compare --quick
 
 Every delivery is checked: lost, doubled, reordered (within one sender) and corrupt ones are counted.
 Exit status: 0 all is well, 1 a delivery or a connection was not, 2 bad usage.";
@@ -30,9 +32,28 @@ pub struct Cli {
     pub mode: Mode,
 }
 
-/// The modes.
+/// What there is to do.
 #[derive(Debug, Subcommand)]
 pub enum Mode {
+    #[command(flatten)]
+    Once(Once),
+    /// Looks for the largest rate of broadcasts whose 99th percentile stays under a bound, with nothing lost.
+    ///
+    /// An open loop: latency counts from when a message was due, so a server that falls behind is seen. The
+    /// rate grows until it does not hold any more, then the interval is halved.
+    #[command(after_help = EXAMPLES)]
+    Sweep(crate::sweep::Options),
+    /// Measures the engine beside other servers: a table, and a report with plots.
+    ///
+    /// Servers are started one after the other, in turn within each round, on one processor, the generator on
+    /// another. Servers that are not installed are named and skipped.
+    #[command(after_help = EXAMPLES)]
+    Compare(crate::compare::Options),
+}
+
+/// The modes: one run against one server.
+#[derive(Debug, Subcommand)]
+pub enum Once {
     /// One message at a time to everybody in a room; the sender changes every time, so every socket sends.
     ///
     /// Closed loop: the next message of a room follows when the last one has reached everybody. With --rate
@@ -54,7 +75,7 @@ pub enum Mode {
     Churn(Churn),
 }
 
-impl Mode {
+impl Once {
     /// What every mode has.
     pub fn common(&self) -> &Common {
         match self {
@@ -237,7 +258,7 @@ pub struct Churn {
 }
 
 /// "10s", "250ms", "2m"; a bare number is seconds.
-fn duration(text: &str) -> Result<Duration, String> {
+pub fn duration(text: &str) -> Result<Duration, String> {
     let digits =
         text.find(|character: char| !character.is_ascii_digit() && character != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
@@ -252,7 +273,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// A rate.
-fn positive(text: &str) -> Result<f64, String> {
+pub fn positive(text: &str) -> Result<f64, String> {
     text.parse()
         .ok()
         .filter(|rate: &f64| *rate > 0.0 && rate.is_finite())

@@ -1,7 +1,7 @@
 //! Latency histograms.
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Three significant digits from a nanosecond to twenty minutes; what is longer counts as that.
 const LONGEST_NS: u64 = 20 * 60 * 1_000_000_000;
@@ -13,7 +13,7 @@ pub struct Latencies {
 }
 
 /// What is reported of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Percentiles {
     /// The median, in nanoseconds, like all of these.
     pub p50: u64,

@@ -12,6 +12,8 @@
 //!                                                 +-- client: one connection's protocol, bytes only
 //! ```
 //!
+//! `sweep` repeats a run at other rates; `compare` runs this program against one server after the other.
+//!
 //! The parts that know the protocol (`frame`, `handshake`, `client`) and the parts that judge deliveries
 //! (`payload`, `schedule`, `ledger`) touch no socket and read no clock. It shares no code with the engine it
 //! was made to test.
@@ -20,6 +22,7 @@ mod cli;
 mod client;
 mod clock;
 mod close;
+mod compare;
 mod connect;
 mod failures;
 mod fanout;
@@ -41,26 +44,32 @@ mod server_stats;
 mod session;
 mod settle;
 mod sources;
+mod sweep;
 mod target;
 mod usage;
 mod worker;
 
 use clap::{CommandFactory, Parser};
-use cli::Cli;
+use cli::{Cli, Mode};
 use session::RunError;
+use std::fmt::Display;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let json_only = cli.mode.common().json;
-    match modes::run(cli.mode) {
-        Ok(report) => {
-            if !json_only {
-                println!("{report}");
-            }
-            println!("{}", report.to_json());
-            if report.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let finished = match Cli::parse().mode {
+        Mode::Once(mode) => {
+            let json_only = mode.common().json;
+            modes::run(mode).map(|report| show(&report, &report.to_json(), json_only, report.passed))
         }
+        Mode::Sweep(options) => {
+            let json_only = options.common.json;
+            sweep::run(&options).map(|report| show(&report, &report.to_json(), json_only, report.passed()))
+        }
+        Mode::Compare(options) => compare::run(&options),
+    };
+    match finished {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         // Exits with 2, as for everything else that is wrong on the command line.
         Err(RunError::Usage(error)) => {
             Cli::command().error(clap::error::ErrorKind::ValueValidation, error).exit()
@@ -70,4 +79,13 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Prints a result: the table for people, unless only the line for programs is asked for. Returns `passed`.
+fn show(report: &impl Display, json: &str, json_only: bool, passed: bool) -> bool {
+    if !json_only {
+        println!("{report}");
+    }
+    println!("{json}");
+    passed
 }

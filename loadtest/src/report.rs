@@ -229,7 +229,7 @@ fn percentiles(times: Percentiles) -> String {
 }
 
 /// Three or four significant digits and a unit.
-fn time(nanoseconds: f64) -> String {
+pub fn time(nanoseconds: f64) -> String {
     match nanoseconds {
         short if short < 10_000.0 => format!("{short:.0} ns"),
         medium if medium < 1e7 => format!("{:.1} us", medium / 1e3),

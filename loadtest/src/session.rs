@@ -20,6 +20,8 @@ use crate::sources;
 use crate::target::Target;
 use crate::usage::UsageError;
 use std::fmt;
+use std::io;
+use std::path::PathBuf;
 
 /// Descriptors of a thread that are no sockets: the standard streams, epoll, the wakeups, a file in /proc.
 const DESCRIPTORS_RESERVED: u32 = 300;
@@ -37,6 +39,8 @@ pub enum RunError {
     Usage(UsageError),
     /// The generator itself failed.
     Fleet(FleetError),
+    /// A file could not be written.
+    Output(PathBuf, io::Error),
 }
 
 impl fmt::Display for RunError {
@@ -44,6 +48,7 @@ impl fmt::Display for RunError {
         match self {
             Self::Usage(error) => error.fmt(formatter),
             Self::Fleet(error) => error.fmt(formatter),
+            Self::Output(path, error) => write!(formatter, "{}: {error}", path.display()),
         }
     }
 }
@@ -92,7 +97,7 @@ impl Session {
         let url = common.url.clone().unwrap_or_else(|| format!("ws://127.0.0.1:8787{path}"));
         let target = Target::parse(&url, rooms).map_err(|error| UsageError::Url(url.clone(), error))?;
         let threads = threads(&common)?;
-        common.pin.iter().try_for_each(|processor| check_processor(*processor))?;
+        common.pin.iter().try_for_each(|processor| check_processor("--pin", *processor))?;
         let memory_before = common.server_pid.map(read_memory).transpose()?;
         let seed = random::seed();
         let fleet = Fleet::start(Setup {
@@ -292,11 +297,11 @@ fn threads(common: &Common) -> Result<usize, UsageError> {
     Ok(threads as usize)
 }
 
-/// Tries to run on `processor`, on a thread that does nothing else.
-fn check_processor(processor: usize) -> Result<(), UsageError> {
+/// Tries to run on the `processor` that `option` names, on a thread that does nothing else.
+pub fn check_processor(option: &'static str, processor: usize) -> Result<(), UsageError> {
     let attempt = std::thread::spawn(move || pin_to(processor)).join();
     // The thread cannot panic: it makes one system call.
-    attempt.unwrap_or(Ok(())).map_err(|error| UsageError::NoSuchProcessor(processor, error))
+    attempt.unwrap_or(Ok(())).map_err(|error| UsageError::NoSuchProcessor(option, processor, error))
 }
 
 fn read_memory(process: u32) -> Result<Memory, UsageError> {

@@ -5,6 +5,7 @@ use crate::payload::Kind;
 use crate::target::TargetError;
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 
 /// A wrong option.
 #[derive(Debug)]
@@ -28,10 +29,16 @@ pub enum UsageError {
     UnevenSenders(u32, u32),
     /// `--count`
     TooManyMessages(u64),
-    /// `--pin`
-    NoSuchProcessor(usize, io::Error),
+    /// `--pin`, `--server-core`, `--generator-core`
+    NoSuchProcessor(&'static str, usize, io::Error),
     /// `--server-pid`
     NoSuchProcess(u32, io::Error),
+    /// `--from` and `--to`
+    EmptyRange(f64, f64),
+    /// `--peers`
+    Peers(PathBuf, String),
+    /// `--only`
+    NoSuchServer(String, String),
 }
 
 impl fmt::Display for UsageError {
@@ -59,11 +66,16 @@ impl fmt::Display for UsageError {
                     i32::MAX
                 )
             }
-            Self::NoSuchProcessor(processor, error) => {
-                write!(formatter, "--pin {processor}: cannot be used: {error}")
+            Self::NoSuchProcessor(option, processor, error) => {
+                write!(formatter, "{option} {processor}: cannot be used: {error}")
             }
             Self::NoSuchProcess(process, error) => {
                 write!(formatter, "--server-pid {process}: cannot be observed: {error}")
+            }
+            Self::EmptyRange(from, to) => write!(formatter, "--to {to}: must be above --from {from}"),
+            Self::Peers(folder, problem) => write!(formatter, "--peers {}: {problem}", folder.display()),
+            Self::NoSuchServer(name, known) => {
+                write!(formatter, "--only {name}: must be among {known}")
             }
         }
     }

@@ -1,8 +1,9 @@
 //! The kernel interface: every `unsafe` block of this crate lives below here.
 //!
 //! Only what the standard library does not offer: non-blocking connects from a chosen source address, epoll,
-//! event descriptors, and the settings of a thread. Reads and writes go through `std::net::TcpStream`.
+//! event descriptors, the settings of a thread and of a child. Reads and writes go through `std::net::TcpStream`.
 
+pub mod child;
 pub mod epoll;
 pub mod socket;
 pub mod thread;

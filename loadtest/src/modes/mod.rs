@@ -1,23 +1,23 @@
 //! The modes: each takes its options, runs a [`crate::session::Session`] and returns the report.
 
-mod broadcast;
+pub mod broadcast;
 mod burst;
 mod churn;
 mod echo;
 mod idle;
 mod in_rounds;
 
-use crate::cli::Mode;
+use crate::cli::Once;
 use crate::report::Report;
 use crate::session::RunError;
 
 /// Runs a mode to its end.
-pub fn run(mode: Mode) -> Result<Report, RunError> {
+pub fn run(mode: Once) -> Result<Report, RunError> {
     match mode {
-        Mode::Broadcast(options) => broadcast::run(options),
-        Mode::Burst(options) => burst::run(options),
-        Mode::Echo(options) => echo::run(options),
-        Mode::Idle(options) => idle::run(options),
-        Mode::Churn(options) => churn::run(options),
+        Once::Broadcast(options) => broadcast::run(options),
+        Once::Burst(options) => burst::run(options),
+        Once::Echo(options) => echo::run(options),
+        Once::Idle(options) => idle::run(options),
+        Once::Churn(options) => churn::run(options),
     }
 }

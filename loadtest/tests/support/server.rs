@@ -7,6 +7,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 /// What is wrong with the server. Deliveries and connections are counted from 1 over the whole server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +48,8 @@ pub enum Fault {
     WrongCloseCode,
     /// A Close is never answered.
     IgnoreClose,
+    /// Each message to a room takes this long, one after the other.
+    Slow(Duration),
 }
 
 struct Peer {
@@ -73,7 +76,12 @@ pub struct Server {
 impl Server {
     /// Listens on a port of its own.
     pub fn start(fault: Fault) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::listen("127.0.0.1:0", fault)
+    }
+
+    /// Listens on `address`.
+    pub fn listen(address: &str, fault: Fault) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
             fault,
@@ -140,7 +148,11 @@ impl Shared {
                 1 | 2 if path == "/echo" => self.deliver(&mut me.lock().unwrap(), opcode, &payload, path),
                 1 | 2 => {
                     // One message at a time through the room: the order of the room is the same for all.
-                    for peer in room.lock().unwrap().iter() {
+                    let members = room.lock().unwrap();
+                    if let Fault::Slow(time) = self.fault {
+                        thread::sleep(time);
+                    }
+                    for peer in members.iter() {
                         self.deliver(&mut peer.lock().unwrap(), opcode, &payload, path);
                     }
                 }

@@ -1,0 +1,220 @@
+//! What is measured: the figures, each at some numbers of sockets and sizes, and the run that yields it.
+
+use super::Options;
+use crate::report::time;
+use clap::ValueEnum;
+use serde::Serialize;
+use std::fmt;
+
+/// Sockets for burst and echo.
+const SOCKETS_FEW: u32 = 1_000;
+
+/// Sockets for handshake and idle: the most that a server with two descriptors each (workerd) can hold under
+/// an `RLIMIT_NOFILE` of 20,000.
+const SOCKETS_HELD: u32 = 9_500;
+
+/// Messages at most, however few sockets there are.
+const ROUNDS_MAX: u32 = 2_000;
+
+/// Messages of a burst.
+const BURST: u32 = 16;
+
+/// A figure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Figure {
+    /// CPU of the server per delivery, and latency, of one broadcast after the other
+    Broadcast,
+    /// CPU per delivery of 16 broadcasts that arrive together
+    Burst,
+    /// CPU per echoed message
+    Echo,
+    /// CPU per opening handshake
+    Handshake,
+    /// Resident memory per idle connection
+    Idle,
+}
+
+impl Figure {
+    /// A value with its unit.
+    pub fn format(self, value: f64) -> String {
+        match self {
+            Self::Idle => format!("{} B", thousands(value)),
+            Self::Handshake => time(value),
+            _ => format!("{} ns", thousands(value)),
+        }
+    }
+
+    /// The path in the server.
+    fn path(self) -> &'static str {
+        if self == Self::Echo { "/echo" } else { "/room" }
+    }
+
+    /// The key of the value in the generator's report, under `server`.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Broadcast | Self::Burst | Self::Echo => "cpu_ns_per_delivery",
+            Self::Handshake => "cpu_ns_per_handshake",
+            Self::Idle => "resident_bytes_per_connection",
+        }
+    }
+
+    /// Whether the floor's value is one to be set against: it keeps nothing for a connection.
+    pub fn has_ratio(self) -> bool {
+        self != Self::Idle
+    }
+
+    /// Whether some messages go before, so that what compiles at run time has done so. Not for memory: what
+    /// they leave behind would hide what the connections take.
+    pub fn warms_up(self) -> bool {
+        self != Self::Idle
+    }
+}
+
+/// One figure under one condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Cell {
+    /// The figure.
+    pub figure: Figure,
+    /// Sockets.
+    pub sockets: u32,
+    /// Bytes per message.
+    pub size_bytes: u32,
+}
+
+impl Cell {
+    /// All that `options` ask for, in the order of the report.
+    pub fn all(options: &Options) -> Vec<Self> {
+        let (sockets, sizes) = (options.sockets(), options.sizes());
+        let most = sockets.iter().copied().max().unwrap_or(SOCKETS_FEW);
+        let size_bytes = sizes.first().copied().unwrap_or(64);
+        let mut cells = Vec::new();
+        for size_bytes in sizes {
+            let of_sockets =
+                |sockets: &u32| Self { figure: Figure::Broadcast, sockets: *sockets, size_bytes };
+            cells.extend(sockets.iter().map(of_sockets));
+        }
+        for (figure, sockets) in [
+            (Figure::Burst, SOCKETS_FEW),
+            (Figure::Echo, SOCKETS_FEW),
+            (Figure::Handshake, SOCKETS_HELD),
+            (Figure::Idle, SOCKETS_HELD),
+        ] {
+            cells.push(Self { figure, sockets: sockets.min(most), size_bytes });
+        }
+        cells.retain(|cell| options.wants(cell.figure));
+        cells
+    }
+
+    /// The generator's arguments that say what is to be done, without the server.
+    pub fn arguments(&self, quick: bool) -> String {
+        let Self { figure, sockets, size_bytes } = *self;
+        let scale = if quick { 10 } else { 1 };
+        let rounds =
+            |deliveries: u32, least: u32| (deliveries / scale / sockets).clamp(least, ROUNDS_MAX / scale);
+        let what = match figure {
+            Figure::Broadcast => format!("broadcast --count {}", rounds(500_000, 20)),
+            Figure::Burst => {
+                format!("burst --burst {BURST} --count {}", rounds(1_600_000, 10 * BURST) / BURST)
+            }
+            Figure::Echo => format!("echo --count {}", rounds(200_000, 20)),
+            Figure::Handshake => "idle --hold 100ms".to_owned(),
+            // Longer than servers usually take to let an object sleep.
+            Figure::Idle => format!("idle --hold {}", if quick { "1s" } else { "12s" }),
+        };
+        format!("{what} --sockets {sockets} --size {size_bytes}")
+    }
+
+    /// The same for the messages that go before.
+    pub fn warm_up(&self) -> Option<String> {
+        let Self { figure, sockets, size_bytes } = *self;
+        let mode = if figure == Figure::Echo { "echo" } else { "broadcast" };
+        let few = sockets.min(100);
+        figure.warms_up().then(|| format!("{mode} --count 100 --sockets {few} --size {size_bytes}"))
+    }
+
+    /// The path in the server.
+    pub fn path(&self) -> &'static str {
+        self.figure.path()
+    }
+
+    /// What stands over its column, beside others of the same figure.
+    pub fn column(&self) -> String {
+        let sockets = thousands(f64::from(self.sockets));
+        match self.figure {
+            Figure::Broadcast => format!("{sockets} sockets, {} B", self.size_bytes),
+            Figure::Burst => format!("burst of {BURST}, {sockets} sockets"),
+            Figure::Echo => format!("echo, {sockets} sockets"),
+            Figure::Handshake => "handshake".to_owned(),
+            Figure::Idle => "memory per idle connection".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Cell {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name =
+            self.figure.to_possible_value().map_or_else(String::new, |name| name.get_name().to_owned());
+        write!(formatter, "{name}, {} sockets, {} B", thousands(f64::from(self.sockets)), self.size_bytes)
+    }
+}
+
+/// Rounded to a whole number, with commas.
+pub fn thousands(value: f64) -> String {
+    let digits = format!("{:.0}", value.abs());
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    if value <= -0.5 { format!("-{text}") } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Mode};
+    use clap::Parser;
+
+    fn cells(arguments: &str) -> Vec<Cell> {
+        let cli = Cli::try_parse_from(
+            ["loadtest", "compare"].into_iter().chain(arguments.split_ascii_whitespace()),
+        );
+        let Mode::Compare(options) = cli.unwrap().mode else { unreachable!("compare was asked for") };
+        Cell::all(&options)
+    }
+
+    #[test]
+    fn every_figure_by_default() {
+        let cells = cells("");
+        assert_eq!(cells.len(), 3 * 2 + 4);
+        assert_eq!(cells[0].to_string(), "broadcast, 1,000 sockets, 64 B");
+        assert_eq!(cells[9], Cell { figure: Figure::Idle, sockets: 9_500, size_bytes: 64 });
+    }
+
+    #[test]
+    fn figures_are_chosen_and_sockets_are_a_limit_for_all() {
+        let cells = cells("--figures echo,idle --sockets 10,20 --size 100");
+        assert_eq!(
+            cells.iter().map(|cell| (cell.figure, cell.sockets)).collect::<Vec<_>>(),
+            [(Figure::Echo, 20), (Figure::Idle, 20)]
+        );
+    }
+
+    #[test]
+    fn runs_are_accepted_by_the_command_line() {
+        for cell in cells("").into_iter().chain(cells("--quick")) {
+            for arguments in [Some(cell.arguments(true)), Some(cell.arguments(false)), cell.warm_up()] {
+                let line = format!("loadtest {}", arguments.unwrap_or_else(|| "churn".to_owned()));
+                Cli::try_parse_from(line.split_ascii_whitespace()).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_have_commas() {
+        assert_eq!([0.4, 999.6, 1_234_567.0, -1_234.0].map(thousands), ["0", "1,000", "1,234,567", "-1,234"]);
+    }
+}

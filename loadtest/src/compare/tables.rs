@@ -1,0 +1,138 @@
+//! The tables of a comparison: a line for each server.
+
+use super::cells::{Cell, Figure};
+use super::comparison::{Comparison, Row, Summary};
+use super::statistics::Spread;
+use super::table::Table;
+use crate::latency::Percentiles;
+use crate::report::time;
+
+/// What stands where nothing was measured.
+const NOTHING: &str = "-";
+
+/// All of them that have columns.
+pub fn all(comparison: &Comparison) -> Vec<Table> {
+    let is_broadcast = |cell: &Cell| cell.figure == Figure::Broadcast;
+    let broadcast =
+        "CPU of the server per delivery, one broadcast after the other; ratio to the floor (spread)";
+    let others = "Other figures: CPU per delivery, echo or handshake, memory; ratio to the floor (spread)";
+    let latency = "Latency of a delivery, one broadcast after the other: p50 / p99 / p99.9";
+    let tables = [
+        table(comparison, broadcast, is_broadcast, value),
+        table(comparison, others, |cell| !is_broadcast(cell), value),
+        table(comparison, latency, is_broadcast, |_, summary| percentiles(summary)),
+    ];
+    tables.into_iter().flatten().collect()
+}
+
+/// The tables with what has to be said beside them.
+pub fn markdown(comparison: &Comparison) -> String {
+    let mut parts = vec![format!("{}\n", conditions(comparison))];
+    parts.extend(all(comparison).iter().map(|table| format!("{}:\n\n{}", table.title, table.markdown())));
+    parts.extend(notes(comparison).iter().map(|note| format!("- {note}\n")));
+    parts.join("\n")
+}
+
+/// Where and how it was measured.
+pub fn conditions(comparison: &Comparison) -> String {
+    let Comparison { machine, rounds, server_core, generator_core, .. } = comparison;
+    format!(
+        "{machine}. Server on processor {server_core}, generator on {generator_core}, loopback; medians of {rounds} \
+         interleaved round(s)."
+    )
+}
+
+/// What is not in the tables, and why.
+pub fn notes(comparison: &Comparison) -> Vec<String> {
+    let mut notes = Vec::new();
+    if comparison.quick {
+        notes.push("A quick comparison: it shows that everything works, not how well.".to_owned());
+    }
+    notes.extend(
+        comparison.missing.iter().map(|server| format!("{} was skipped: no {}", server.name, server.missing)),
+    );
+    notes.extend(
+        comparison.faults().map(|(cell, name, fault)| format!("{name} failed in \"{cell}\": {fault}")),
+    );
+    notes
+}
+
+fn table(
+    comparison: &Comparison,
+    title: &str,
+    wanted: impl Fn(&Cell) -> bool,
+    text: impl Fn(&Cell, &Summary) -> String,
+) -> Option<Table> {
+    let columns: Vec<&Row> = comparison.cells.iter().filter(|row| wanted(&row.cell)).collect();
+    let names: Vec<_> = columns.first()?.servers.iter().map(|summary| summary.name.clone()).collect();
+    let header =
+        ["server".to_owned()].into_iter().chain(columns.iter().map(|row| row.cell.column())).collect();
+    let line = |(at, name): (usize, String)| {
+        [name].into_iter().chain(columns.iter().map(|row| text(&row.cell, &row.servers[at]))).collect()
+    };
+    let rows = names.into_iter().enumerate().map(line).collect();
+    Some(Table { title: title.to_owned(), header, rows })
+}
+
+/// "2,443 ns, 1.12 x (1.08-1.15)"
+fn value(cell: &Cell, summary: &Summary) -> String {
+    let Some(value) = summary.value else {
+        return if summary.faults.is_empty() { NOTHING } else { "failed" }.to_owned();
+    };
+    let text = cell.figure.format(value.median);
+    match summary.ratio {
+        Some(ratio) => format!("{text}, {} ×{}", digits(ratio.median), spread(ratio, digits)),
+        None => format!("{text}{}", spread(value, |end| cell.figure.format(end))),
+    }
+}
+
+/// The ends, if there are two.
+fn spread(spread: Spread, format: impl Fn(f64) -> String) -> String {
+    if spread.min == spread.max {
+        return String::new();
+    }
+    format!(" ({}–{})", format(spread.min), format(spread.max))
+}
+
+/// A ratio.
+pub fn digits(ratio: f64) -> String {
+    if ratio < 9.995 { format!("{ratio:.2}") } else { format!("{ratio:.1}") }
+}
+
+fn percentiles(summary: &Summary) -> String {
+    let text = |latency: Percentiles| {
+        [latency.p50, latency.p99, latency.p999].map(|percentile| time(percentile as f64)).join(" / ")
+    };
+    summary.latency_ns.map_or_else(|| NOTHING.to_owned(), text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::comparison::tests::example;
+    use super::*;
+
+    #[test]
+    fn tables_show_medians_ratios_and_spreads() {
+        let text = markdown(&example());
+        for part in [
+            "1,000 sockets, 64 B",
+            "1,850 ns, 0.93 × (0.90–0.95)",
+            "| floor ",
+            "2,000 ns, 1.00 × |",
+            "41,000 ns, 20.5 × (20.0–21.0)",
+            "925 B (900 B–950 B)",
+            "failed",
+            "bun was skipped: no node_modules/bun",
+            "<slow> failed in \"idle, 1,000 sockets, 64 B\": 9 x closed <early>",
+        ] {
+            assert!(text.contains(part), "{part} is not in\n{text}");
+        }
+        let width = |line: &str| line.matches('|').count();
+        let lines: Vec<_> = text.lines().filter(|line| line.starts_with('|')).collect();
+        assert_eq!(lines.len(), 3 * (2 + 3));
+        assert_eq!(
+            lines.iter().map(|line| width(line)).collect::<Vec<_>>(),
+            [[4; 5], [4; 5], [4; 5]].concat()
+        );
+    }
+}
