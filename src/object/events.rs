@@ -39,7 +39,12 @@ impl Core {
         let kind = match &mut event {
             Event::Message { socket, .. } => {
                 // A socket that its object was relieved of meanwhile has no more messages.
-                self.sockets.borrow().get(*socket)?;
+                let is_heard = self.sockets.borrow().get(*socket).is_some_and(|socket| !socket.is_muted);
+                if !is_heard {
+                    self.event_done(*socket);
+                    self.resume_if_relieved(object, mailbox);
+                    return None;
+                }
                 Running::Message
             }
             Event::AutoResponse { socket } => {
@@ -138,20 +143,26 @@ impl Core {
     pub(crate) fn finish_event(self: &Rc<Core>, object_key: Key, mailbox: &Mailbox) {
         let Some(current) = mailbox.current.borrow_mut().take() else { return };
         self.end_of_socket_event(&current);
+        if let Some(object) = self.objects.borrow_mut().get_mut(object_key) {
+            object.last_event_ms = self.now_ms();
+            object.failures = 0;
+        }
+        self.resume_if_relieved(object_key, mailbox);
+    }
+
+    /// Reads sockets again that were paused because too much waited, when half of it is gone.
+    pub(crate) fn resume_if_relieved(self: &Rc<Core>, object_key: Key, mailbox: &Mailbox) {
         let paused = {
             let mut objects = self.objects.borrow_mut();
             let Some(object) = objects.get_mut(object_key) else { return };
-            object.last_event_ms = self.now_ms();
-            object.failures = 0;
+            if object.paused.is_empty() {
+                return;
+            }
             let (events, bytes) = mailbox.waiting();
             let settings = self.settings();
             let is_relieved =
                 events <= settings.mailbox_events_max / 2 && bytes <= settings.mailbox_bytes_max / 2;
-            if is_relieved && !object.paused.is_empty() {
-                std::mem::take(&mut object.paused)
-            } else {
-                Vec::new()
-            }
+            if is_relieved { std::mem::take(&mut object.paused) } else { Vec::new() }
         };
         for key in paused {
             self.resume_socket(key);
@@ -242,6 +253,9 @@ impl Core {
             && current.kind == Running::Message
         {
             // SEMANTICS 1: the event's socket gets 1011, the others stay.
+            if let Some(socket) = self.sockets.borrow_mut().get_mut(key) {
+                socket.is_muted = true;
+            }
             self.start_close(key, Some(close::INTERNAL_ERROR), "the object failed");
         }
         self.end_of_socket_event(&current);

@@ -32,7 +32,9 @@ impl Core {
         self.counters.bytes_received.add(payload.len() as u64);
         let mut objects = self.objects.borrow_mut();
         let mut sockets = self.sockets.borrow_mut();
-        let Some(socket) = sockets.get_mut(key) else { return Taken::Dropped };
+        let Some(socket) = sockets.get_mut(key).filter(|socket| !socket.is_muted) else {
+            return Taken::Dropped;
+        };
         let Some(object) = objects.get_mut(socket.object) else { return Taken::Dropped };
         if kind == MessageKind::Text
             && let Some(auto) = &object.auto_response

@@ -215,6 +215,7 @@ impl Core {
     pub(crate) fn fail_instance(self: &Rc<Core>, key: Key, mailbox: &Mailbox, error: Error) {
         tracing::warn!(object = %self.label_of(key), %error, "a handler failed");
         self.fail_current(mailbox, error);
+        self.resume_if_relieved(key, mailbox);
         self.count_failure(key);
         self.drop_instance(key);
         // What waits behind the failed event goes to the next instance.

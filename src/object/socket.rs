@@ -120,6 +120,8 @@ pub(crate) struct Socket {
     /// application's doing: what it sends to a client that was too slow is ignored like what it sends to one that is
     /// gone.
     pub(crate) closed_by_application: bool,
+    /// A message of it made its object fail; the object hears no more of them, or each would fail a new instance.
+    pub(crate) is_muted: bool,
     pub(crate) roster_at: u32,
     pub(crate) tags: TagSet,
     pub(crate) attachment: Option<Box<[u8]>>,
@@ -141,6 +143,7 @@ impl Socket {
             link: Link::Pending(Box::default()),
             close: CloseProgress::default(),
             closed_by_application: false,
+            is_muted: false,
             roster_at: 0,
             tags: TagSet::None,
             attachment: None,
