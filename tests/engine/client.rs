@@ -103,11 +103,16 @@ pub fn close(code: u16, reason: &str) -> Vec<u8> {
 
 impl Client {
     pub fn connect(address: SocketAddr) -> Client {
-        let stream = TcpStream::connect(address).unwrap();
+        Client::try_connect(address).expect("nobody listens")
+    }
+
+    /// `None` when nobody listens.
+    pub fn try_connect(address: SocketAddr) -> Option<Client> {
+        let stream = TcpStream::connect(address).ok()?;
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        Client { stream, received: Vec::new() }
+        Some(Client { stream, received: Vec::new() })
     }
 
     /// An open WebSocket.
