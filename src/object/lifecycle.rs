@@ -152,6 +152,7 @@ impl Core {
         }
         if let Some(object) = self.objects.borrow_mut().get_mut(key) {
             object.tick_ms = None;
+            object.tick_number += 1;
             if std::mem::take(&mut object.is_constructed) {
                 let awake = &self.counters.namespaces[usize::from(object.class)].awake;
                 awake.set(awake.get() - 1);
@@ -280,21 +281,28 @@ impl Core {
     pub(crate) fn set_tick(&self, key: Key, interval: Option<Duration>) {
         let interval_ms =
             interval.map(|interval| u64::try_from(interval.as_millis()).unwrap_or(u64::MAX).max(1));
-        if let Some(object) = self.objects.borrow_mut().get_mut(key) {
-            let was_ticking = object.tick_ms.is_some();
-            object.tick_ms = interval_ms;
-            if let (Some(interval_ms), false) = (interval_ms, was_ticking) {
-                self.timers.borrow_mut().insert(self.now_ms().saturating_add(interval_ms), Timer::Tick(key));
-            }
+        let mut objects = self.objects.borrow_mut();
+        let Some(object) = objects.get_mut(key) else { return };
+        // The same interval again changes nothing: whoever sets it at each message ticks all the same.
+        if object.tick_ms == interval_ms {
+            return;
+        }
+        object.tick_ms = interval_ms;
+        // Timers of the interval before this one are of no account any more.
+        object.tick_number += 1;
+        if let Some(interval_ms) = interval_ms {
+            let timer = Timer::Tick(key, object.tick_number);
+            self.timers.borrow_mut().insert(self.now_ms().saturating_add(interval_ms), timer);
         }
     }
 
-    pub(crate) fn tick(self: &Rc<Core>, key: Key) {
+    pub(crate) fn tick(self: &Rc<Core>, key: Key, number: u64) {
         let mailbox = {
             let objects = self.objects.borrow();
-            let Some(object) = objects.get(key) else { return };
+            let Some(object) = objects.get(key).filter(|object| object.tick_number == number) else { return };
             let Some(interval_ms) = object.tick_ms else { return };
-            self.timers.borrow_mut().insert(self.now_ms().saturating_add(interval_ms), Timer::Tick(key));
+            let deadline = self.now_ms().saturating_add(interval_ms);
+            self.timers.borrow_mut().insert(deadline, Timer::Tick(key, number));
             object.mailbox.clone()
         };
         // A tick that finds the object busy is left out: ticks never pile up.

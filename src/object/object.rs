@@ -21,6 +21,8 @@ pub(crate) struct Object {
     pub(crate) auto_response: Option<Rc<AutoResponse>>,
     pub(crate) event_timeout_ms: Option<u64>,
     pub(crate) tick_ms: Option<u64>,
+    /// Tells the interval in force from earlier ones.
+    pub(crate) tick_number: u64,
     pub(crate) last_event_ms: u64,
     /// A timer will look whether it is idle.
     pub(crate) has_idle_timer: bool,
@@ -45,6 +47,7 @@ impl Object {
             auto_response: None,
             event_timeout_ms: None,
             tick_ms: None,
+            tick_number: 0,
             last_event_ms: now_ms,
             has_idle_timer: false,
             failures: 0,

@@ -15,8 +15,8 @@ pub(crate) enum Timer {
     Event(Key, u64),
     /// Construct again after a failure.
     Retry(Key),
-    /// The object's tick.
-    Tick(Key),
+    /// The object's tick, of the interval with this number.
+    Tick(Key, u64),
     /// Wake a sleeping handler: number of the sleep.
     Sleep(u64),
     /// Give up waiting for the answer to a call: number of the call.

@@ -265,7 +265,7 @@ impl World {
                 Some(Timer::Idle(object)) => core.hibernate_if_idle(object),
                 Some(Timer::Event(object, number)) => core.event_timed_out(object, number),
                 Some(Timer::Retry(object)) => core.wake_object(object),
-                Some(Timer::Tick(object)) => core.tick(object),
+                Some(Timer::Tick(object, number)) => core.tick(object, number),
                 Some(Timer::Sleep(call)) => core.end_sleep(call),
                 Some(Timer::Call(call)) => core.time_out_call(call),
             }
