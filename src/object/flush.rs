@@ -15,16 +15,12 @@ const BATCH_PARTS_MAX: usize = 4 * BATCH_MAX;
 
 const _: () = assert!(PARTS_MAX <= BATCH_PARTS_MAX, "one send fits a batch");
 
-/// How often a socket may come up again in one flush, each time for the parts that did not fit the send before.
-const PASSES_MAX: usize = 1_024;
-
 impl Core {
     pub(crate) fn flush(self: &Rc<Core>, transmit: &mut impl Transmit) {
         let mut dirty = std::mem::take(&mut *self.dirty.borrow_mut());
-        for _ in 0..PASSES_MAX {
-            if dirty.is_empty() {
-                break;
-            }
+        // A socket comes up again for the parts that did not fit the send before. It ends: each pass takes parts from
+        // every socket that is left, or blocks it, and nothing is queued meanwhile.
+        while !dirty.is_empty() {
             // In place order: random order costs the kernel a quarter more.
             if !dirty.is_sorted() {
                 dirty.sort_unstable();
