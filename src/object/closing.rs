@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use super::connection::{Connection, Owner, Pause, Phase, Stage};
+use super::connection::{Connection, Departure, Owner, Pause, Phase, Stage};
 use super::core::Core;
 use super::driver::{Effect, Place, Receive};
 use super::moment::Moment;
@@ -36,13 +36,19 @@ impl Core {
 
     /// What follows when all that was queued is with the kernel.
     pub(crate) fn after_flush(&self, place: Place) {
+        enum Then {
+            Nothing,
+            Drop,
+            Depart(Departure),
+        }
         let deadline = self.now_ms() + LINGER_MS;
-        let ends = self.with_connection(place, |connection| {
+        let then = self.with_connection(place, |connection| {
             if !connection.outbox.is_empty() {
-                return false;
+                return Then::Nothing;
             }
             match &mut connection.phase {
-                Phase::Leaving { at_once: true, .. } => true,
+                Phase::Http(http) => http.departure.take().map_or(Then::Nothing, |to| Then::Depart(*to)),
+                Phase::Leaving { at_once: true, .. } => Then::Drop,
                 Phase::Leaving { finished: finished @ false, .. } => {
                     *finished = true;
                     connection.deadline = Moment::not_before(deadline);
@@ -50,13 +56,15 @@ impl Core {
                     self.effect(Effect::ShutdownWrite(place));
                     // RFC 6455 7.1.1: to close cleanly, what comes now is read and thrown away, whatever was armed before.
                     self.effect(Effect::Receive(place, Receive::Multishot));
-                    false
+                    Then::Nothing
                 }
-                _ => false,
+                _ => Then::Nothing,
             }
         });
-        if ends == Some(true) {
-            self.drop_connection(place);
+        match then {
+            Some(Then::Drop) => self.drop_connection(place),
+            Some(Then::Depart(departure)) => self.hand_off(place, departure),
+            Some(Then::Nothing) | None => {}
         }
     }
 
@@ -140,7 +148,7 @@ impl Core {
         enum Broken {
             Nothing,
             Socket(Key),
-            Request(Option<u32>),
+            Request(Option<u32>, Option<Box<Departure>>),
         }
         let broken = self.with_connection(place, |connection| match &mut connection.phase {
             Phase::Open(open) => match &mut open.owner {
@@ -152,13 +160,18 @@ impl Core {
                     Broken::Nothing
                 }
             },
-            Phase::Http(http) => Broken::Request(http.task.take()),
+            Phase::Http(http) => Broken::Request(http.task.take(), http.departure.take()),
             _ => Broken::Nothing,
         });
         match broken {
             Some(Broken::Socket(key)) => self.socket_lost(key),
-            Some(Broken::Request(Some(task))) => self.drop_future(self.tasks.remove(task)),
-            Some(Broken::Request(None) | Broken::Nothing) | None => {}
+            Some(Broken::Request(task, departure)) => {
+                self.drop_future(task.and_then(|task| self.tasks.remove(task)));
+                if let Some(departure) = departure {
+                    self.abandon(departure.target, departure.socket);
+                }
+            }
+            Some(Broken::Nothing) | None => {}
         }
         self.drop_connection(place);
     }
@@ -203,6 +216,7 @@ impl Core {
                 }
                 if let Some(ping_ms) = settings.ping_ms
                     && open.pause == Pause::Not
+                    && connection.deadline == Moment::NEVER
                 {
                     let silent_since = open.heard.ms();
                     if open.is_pinged && now >= silent_since + ping_ms + settings.pong_ms {
@@ -216,7 +230,7 @@ impl Core {
                     let patience = if open.is_pinged { ping_ms + settings.pong_ms } else { ping_ms };
                     next = next.min(silent_since + patience);
                 } else if let Some(ping_ms) = settings.ping_ms {
-                    // Not read for now: silence says nothing, but come back.
+                    // Not read for now, or behind a Close, where nothing is sent: silence says nothing, but come back.
                     open.heard = Moment::not_before(now);
                     next = next.min(now + ping_ms);
                 }

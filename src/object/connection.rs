@@ -16,6 +16,7 @@ use super::auto_response::AutoResponse;
 use super::directory::ConnectionId;
 use super::driver::ShardId;
 use super::http::Request;
+use super::mesh::SocketName;
 use super::moment::Moment;
 use super::outbox::Outbox;
 use super::slab::Key;
@@ -149,6 +150,17 @@ pub(crate) struct HttpState {
     pub(crate) upgrade_by_wrong_method: bool,
     /// The task that answers.
     pub(crate) task: Option<u32>,
+    /// Where the connection goes when the responses before have left.
+    pub(crate) departure: Option<Box<Departure>>,
+}
+
+/// A connection about to change shards.
+#[derive(Debug)]
+pub(crate) struct Departure {
+    pub(crate) target: ShardId,
+    pub(crate) socket: SocketName,
+    /// The encoded 101.
+    pub(crate) response: Vec<u8>,
 }
 
 /// How far a request has come.

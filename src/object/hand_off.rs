@@ -3,11 +3,11 @@
 
 use std::rc::Rc;
 
-use super::connection::{Connection, OpenState, Owner, Pause, Phase};
+use super::connection::{Connection, Departure, OpenState, Owner, Pause, Phase};
 use super::core::Core;
 use super::directory::ConnectionId;
 use super::driver::{Effect, Place, Receive, ShardId};
-use super::mesh::{HandOff, MeshMessage, SocketName};
+use super::mesh::{HandOff, MeshMessage};
 use super::moment::Moment;
 use super::slab::Key;
 use super::socket::Link;
@@ -44,6 +44,10 @@ impl Core {
             self.await_close(place);
         }
         self.read_frames(place, &mut received);
+        if self.is_draining.get() {
+            // It was on its way when the drain began.
+            self.drain_connection(place);
+        }
     }
 
     /// From here on the connection carries frames.
@@ -75,8 +79,24 @@ impl Core {
         }
     }
 
+    /// Has a connection go to the shard of its object, as soon as what it has to send here has left: a response to
+    /// a pipelined request before the upgrade must not stay behind.
+    pub(crate) fn depart(&self, place: Place, departure: Departure) {
+        let is_unsent = self.with_connection(place, |connection| !connection.outbox.is_empty());
+        if is_unsent == Some(true) {
+            self.with_connection(place, |connection| {
+                if let Phase::Http(http) = &mut connection.phase {
+                    http.departure = Some(Box::new(departure));
+                }
+            });
+        } else {
+            self.hand_off(place, departure);
+        }
+    }
+
     /// Sends connection and state to the shard of its object. The record leaves this shard at once.
-    pub(crate) fn hand_off(&self, place: Place, target: ShardId, socket: SocketName, response: Vec<u8>) {
+    pub(crate) fn hand_off(&self, place: Place, departure: Departure) {
+        let Departure { target, socket, response } = departure;
         let token = self.tokens.get().wrapping_add(1);
         self.tokens.set(token);
         let state = self.with_connection(place, |connection| match &mut connection.phase {

@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use super::connection::{Connection, HttpState, OpenState, Owner, PartialBody, Phase, Stage};
+use super::connection::{Connection, Departure, HttpState, OpenState, Owner, PartialBody, Phase, Stage};
 use super::core::Core;
 use super::driver::{Effect, Place, Receive};
 use super::env::Env;
@@ -235,11 +235,15 @@ impl Core {
     }
 
     pub(crate) fn request_timed_out(self: &Rc<Core>, place: Place) {
-        let task = self.with_connection(place, |connection| match &mut connection.phase {
-            Phase::Http(http) => http.task.take(),
+        let left = self.with_connection(place, |connection| match &mut connection.phase {
+            Phase::Http(http) => Some((http.task.take(), http.departure.take())),
             _ => None,
         });
-        self.drop_future(task.flatten().and_then(|task| self.tasks.remove(task)));
+        let Some(Some((task, departure))) = left else { return };
+        self.drop_future(task.and_then(|task| self.tasks.remove(task)));
+        if let Some(departure) = departure {
+            self.abandon(departure.target, departure.socket);
+        }
         self.counters.request_timeouts.add(1);
         self.respond(place, Response::new(504, status_text(504)), false);
     }
@@ -349,7 +353,7 @@ impl Core {
         } else if let Some(stay) = stay {
             self.open_far(place, shard, socket, &stay, &bytes);
         } else {
-            self.hand_off(place, shard, socket, bytes);
+            self.depart(place, Departure { target: shard, socket, response: bytes });
         }
     }
 
