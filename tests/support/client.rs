@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::frames::{BINARY, Heard, PING, PONG, TEXT, client_close, client_frame, take_server_frame};
+use super::frames::{BINARY, Heard, PING, PONG, TEXT, client_close, client_frame, server_frame};
 use super::http::{Reply, take_reply};
 
 /// Both directions of one connection.
@@ -117,9 +117,12 @@ impl Client {
     pub fn heard(&self) -> Vec<Heard> {
         let mut peer = self.0.borrow_mut();
         let mut heard = Vec::new();
-        while let Some(frame) = take_server_frame(&mut peer.to_client) {
+        let mut at = 0;
+        while let Some((frame, length)) = server_frame(&peer.to_client[at..]) {
             heard.push(frame);
+            at += length;
         }
+        peer.to_client.drain(..at);
         let end = match (peer.server_reset, peer.server_fin || peer.server_closed) {
             (true, _) => Some(Heard::Reset),
             (false, true) => Some(Heard::Fin),

@@ -60,11 +60,11 @@ pub fn client_close(code: Option<u16>, reason: &str) -> Vec<u8> {
     client_frame(0x80 | CLOSE, &payload)
 }
 
-/// Takes the first frame out of what a server has sent, once it is whole.
+/// The first frame of what a server has sent and its length, once it is whole.
 ///
 /// # Panics
 /// When the server broke RFC 6455 5.1, 5.2 or 5.5, or sent a fragment, which this one never does.
-pub fn take_server_frame(bytes: &mut Vec<u8>) -> Option<Heard> {
+pub fn server_frame(bytes: &[u8]) -> Option<(Heard, usize)> {
     let (&first, &second) = (bytes.first()?, bytes.get(1)?);
     assert_eq!(first & 0x70, 0, "no extension was negotiated");
     assert_eq!(first & 0x80, 0x80, "the server does not fragment");
@@ -83,10 +83,9 @@ pub fn take_server_frame(bytes: &mut Vec<u8>) -> Option<Heard> {
         short => (2, usize::from(short)),
     };
     let payload = bytes.get(start..start + length)?.to_vec();
-    bytes.drain(..start + length);
     let opcode = first & 0x0F;
     assert!(opcode < 8 || length <= 125, "a control frame has at most 125 bytes");
-    Some(match opcode {
+    let heard = match opcode {
         TEXT => Heard::Text(String::from_utf8(payload).expect("text is UTF-8")),
         BINARY => Heard::Binary(payload),
         PING => Heard::Ping(payload),
@@ -98,5 +97,6 @@ pub fn take_server_frame(bytes: &mut Vec<u8>) -> Option<Heard> {
             Heard::Close(code, String::from_utf8(payload[2..].to_vec()).expect("a reason is UTF-8"))
         }
         other => panic!("opcode {other}"),
-    })
+    };
+    Some((heard, start + length))
 }

@@ -1,0 +1,566 @@
+//! Several shards: sockets that move to their object, sockets that stay where they were accepted, and the drain.
+//!
+//! The rules of SEMANTICS hold wherever a connection is, so the same stories are told three times.
+
+mod support;
+
+use dormouse::{ReadyState, WebSocketRequestResponsePair};
+use support::client::Client;
+use support::fake::Fake;
+use support::frames::{CONTINUATION, Heard, TEXT, closed, text};
+use support::http::{get, post, upgrade};
+use support::room::{At, hook, inside, log, room_on, rooms, script};
+
+/// Where the connections of a room are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Placement {
+    /// Accepted on the room's own shard.
+    Near,
+    /// Accepted elsewhere and handed over.
+    HandedOver,
+    /// Accepted elsewhere, where they stay.
+    Far,
+}
+
+const PLACEMENTS: [Placement; 3] = [Placement::Near, Placement::HandedOver, Placement::Far];
+
+struct Story {
+    fake: Fake,
+    room: String,
+    accepting: usize,
+}
+
+impl Story {
+    fn new(placement: Placement, idle_ms: u64) -> Story {
+        let builder = rooms(|settings| {
+            settings.hibernation_idle_ms = Some(idle_ms);
+            settings.crowd_sockets = if placement == Placement::Far { 0 } else { 1 << 20 };
+        });
+        let mut fake = Fake::new(builder, 2);
+        let room = room_on(&mut fake, 1);
+        log();
+        Story { fake, room, accepting: usize::from(placement == Placement::Near) }
+    }
+
+    fn open(&mut self, name: &str) -> Client {
+        let target = format!("{}?name={name}&tag={name}", self.room);
+        self.fake.open_at(self.accepting, &target)
+    }
+
+    fn sockets(&self) -> u64 {
+        self.fake.shards[1].counters.namespaces[0].sockets.get()
+    }
+
+    fn held(&self) -> [usize; 2] {
+        [0, 1].map(|shard| self.fake.shards[shard].held_places())
+    }
+}
+
+/// Tells one story for each placement.
+fn everywhere(idle_ms: u64, tell: impl Fn(&mut Story, Placement)) {
+    for placement in PLACEMENTS {
+        let mut story = Story::new(placement, idle_ms);
+        tell(&mut story, placement);
+    }
+}
+
+#[test]
+fn connections_are_where_they_should_be_and_end_there() {
+    everywhere(10_000, |story, placement| {
+        let alice = story.open("alice");
+        let expected = if placement == Placement::Far { [1, 0] } else { [0, 1] };
+        // The clients that asked for the room's home are there too.
+        let asked = story.fake.shards[0].held_places() + story.fake.shards[1].held_places() - 1;
+        let held = story.held();
+        assert_eq!([held[0] - asked, held[1]], expected, "{placement:?}");
+        alice.close(1000, "");
+        story.fake.settle();
+        assert_eq!(alice.heard(), [closed(1000, ""), Heard::Fin]);
+        assert_eq!(story.held(), [asked, 0], "{placement:?}");
+        assert_eq!(story.sockets(), 0);
+    });
+}
+
+#[test]
+fn messages_answers_and_broadcasts_keep_their_order() {
+    everywhere(0, |story, placement| {
+        let [alice, bob] = ["alice", "bob"].map(|name| story.open(name));
+        for n in 0..50 {
+            alice.text(format!("say {n}; shout {n}"));
+            bob.frame(TEXT, "say ").ping("x").frame(0x80 | CONTINUATION, "joined");
+        }
+        story.fake.settle();
+        let told = alice.texts();
+        let own: Vec<String> = (0..50).flat_map(|n| [n.to_string(), n.to_string()]).collect();
+        assert_eq!(told, own, "{placement:?}");
+        let heard = bob.heard();
+        let shouts: Vec<_> = heard.iter().filter(|heard| **heard != Heard::Pong(b"x".into())).collect();
+        assert_eq!(shouts.len(), 100);
+        let numbers: Vec<Heard> = (0..50).map(|n: u32| text(n.to_string())).collect();
+        assert_eq!(
+            shouts.into_iter().filter(|heard| **heard != text("joined")).cloned().collect::<Vec<_>>(),
+            numbers
+        );
+    });
+}
+
+#[test]
+fn what_is_sent_before_the_101_and_frames_behind_the_request_keep_their_places() {
+    everywhere(10_000, |story, placement| {
+        script(At::Fetch, "say first; say second");
+        let alice = story.fake.connect_to(story.accepting);
+        let target = format!("{}?name=alice", story.room);
+        alice.bytes(upgrade(&target, "")).text("say third").ping("x").text("say fourth");
+        story.fake.settle();
+        story.fake.opened(&alice);
+        let heard = alice.heard();
+        let texts: Vec<_> = heard.iter().filter(|heard| matches!(heard, Heard::Text(_))).cloned().collect();
+        assert_eq!(texts, ["first", "second", "third", "fourth"].map(text), "{placement:?}");
+        assert_eq!(heard.len(), 5);
+    });
+}
+
+#[test]
+fn a_close_before_the_101_is_delivered_and_timed() {
+    everywhere(10_000, |story, placement| {
+        script(At::Fetch, "say no; close 4000 full");
+        let alice = story.open("alice");
+        assert_eq!(alice.heard(), [text("no"), closed(4_000, "full")], "{placement:?}");
+        story.fake.advance(5_200);
+        assert!(alice.is_closed());
+        assert!(log().iter().any(|line| line.starts_with("alice closes 1006")));
+        assert_eq!(story.sockets(), 0);
+    });
+}
+
+#[test]
+fn responses_before_the_upgrade_on_the_same_connection_are_not_lost() {
+    everywhere(10_000, |story, placement| {
+        for room in [usize::MAX, 10] {
+            let alice = story.fake.connect_to(story.accepting);
+            if room != usize::MAX {
+                alice.stop_reading(room);
+            }
+            alice.bytes(post("/worker/echo", "one")).bytes(get("/worker/echo"));
+            alice.bytes(upgrade(&story.room, "")).text("say two");
+            story.fake.settle();
+            alice.read_on();
+            story.fake.settle();
+            assert_eq!(alice.reply().body, "one", "{placement:?} {room}");
+            assert_eq!(alice.reply().status, 200);
+            story.fake.opened(&alice);
+            assert_eq!(alice.heard(), [text("two")]);
+        }
+    });
+}
+
+#[test]
+fn tags_attachments_states_and_ids_are_the_same_everywhere() {
+    everywhere(10_000, |story, _| {
+        let [alice, bob] = ["alice", "bob"].map(|name| story.open(name));
+        story.fake.advance(10_000);
+        inside(&mut story.fake, &bob, |ctx, ws| {
+            let sockets = ctx.get_web_sockets(None);
+            assert_eq!(sockets[0], *ws);
+            assert_eq!(ctx.get_web_sockets(Some("alice")), [sockets[1].clone()]);
+            assert_eq!(sockets[1].deserialize_attachment::<String>().unwrap().as_deref(), Some("alice"));
+            assert_eq!(sockets[1].ready_state(), ReadyState::Open);
+            assert!(sockets[1].connection_id().is_some());
+            sockets[1].close(4_000, "out").unwrap();
+            assert_eq!(sockets[1].ready_state(), ReadyState::Closing);
+            assert!(sockets[1].send("more").is_err());
+        });
+        assert_eq!(alice.heard(), [closed(4_000, "out")]);
+        alice.text("crossed").close(4_000, "out");
+        story.fake.settle();
+        assert_eq!(alice.heard(), [Heard::Fin]);
+        let log = log();
+        assert_eq!(log[log.len() - 2..], ["alice says crossed", "alice closes 4000 \"out\" true"]);
+        assert_eq!(story.sockets(), 1);
+    });
+}
+
+#[test]
+fn an_auto_response_wakes_nobody_and_overtakes_nothing() {
+    everywhere(10_000, |story, placement| {
+        let [alice, bob] = ["alice", "bob"].map(|name| story.open(name));
+        inside(&mut story.fake, &alice, |ctx, _| {
+            ctx.set_web_socket_auto_response(WebSocketRequestResponsePair::new("ping", "pong")).unwrap();
+        });
+        alice.text("sleep 50; say slow").text("ping");
+        bob.text("ping");
+        story.fake.settle();
+        assert_eq!((alice.heard(), bob.heard()), (vec![], vec![text("pong")]), "{placement:?}");
+        story.fake.advance(50);
+        assert_eq!(alice.heard(), [text("slow"), text("pong")]);
+        story.fake.advance(10_000);
+        log();
+        alice.text("ping");
+        story.fake.settle();
+        assert_eq!((alice.heard(), log()), (vec![text("pong")], vec![]), "{placement:?}");
+        let at = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_millis(story.fake.now.wall_ms);
+        inside(&mut story.fake, &bob, move |ctx, _| {
+            let alice = &ctx.get_web_sockets(Some("alice"))[0];
+            assert_eq!(ctx.get_web_socket_auto_response_timestamp(alice), Some(at));
+            ctx.set_web_socket_auto_response(None).unwrap();
+        });
+        alice.text("ping");
+        story.fake.settle();
+        assert_eq!((alice.heard(), log().last().unwrap().as_str()), (vec![], "alice says ping"));
+    });
+}
+
+#[test]
+fn closes_losses_and_errors_come_once_and_in_order() {
+    let ends: [(fn(&Client), &str); 5] = [
+        (
+            |client| {
+                client.close(4_001, "bye");
+            },
+            "alice closes 4001 \"bye\" true",
+        ),
+        (
+            |client| {
+                client.close(None, "").fin();
+            },
+            "alice closes 1005 \"\" true",
+        ),
+        (
+            |client| {
+                client.fin();
+            },
+            "alice closes 1006 \"WebSocket disconnected without sending Close frame.\" false",
+        ),
+        (
+            |client| {
+                client.bytes([0xFF, 0xFF]);
+            },
+            "alice errs 1002",
+        ),
+        (
+            |client| {
+                client.frame(0x81, [0xFF]).fin();
+            },
+            "alice errs 1007",
+        ),
+    ];
+    for (end, line) in ends {
+        everywhere(0, |story, placement| {
+            let alice = story.open("alice");
+            log();
+            alice.text("say before");
+            end(&alice);
+            story.fake.settle();
+            alice.fin();
+            story.fake.advance(60_000);
+            let heard: Vec<_> = log().into_iter().filter(|line| line != "new" && line != "drop").collect();
+            assert_eq!(heard, ["alice says say before", line], "{placement:?}");
+            assert_eq!(alice.heard()[0], text("before"));
+            assert!(alice.is_closed());
+            assert_eq!(story.sockets(), 0);
+        });
+    }
+}
+
+#[test]
+fn a_reset_is_a_loss() {
+    everywhere(0, |story, placement| {
+        let [alice, bob] = ["alice", "bob"].map(|name| story.open(name));
+        alice.reset();
+        bob.text("shout hello");
+        story.fake.settle();
+        let log = log();
+        assert_eq!(
+            log.iter().filter(|line| line.starts_with("alice closes 1006")).count(),
+            1,
+            "{placement:?}"
+        );
+        assert_eq!(story.sockets(), 1);
+        assert_eq!(bob.heard(), [text("hello")]);
+    });
+}
+
+#[test]
+fn a_failing_handler_closes_its_socket_with_1011_and_spares_the_rest() {
+    everywhere(10_000, |story, placement| {
+        let [alice, bob] = ["alice", "bob"].map(|name| story.open(name));
+        alice.text("say before; panic");
+        story.fake.settle();
+        let heard = alice.heard();
+        assert_eq!(heard[0], text("before"), "{placement:?}");
+        assert!(matches!(heard[1..], [Heard::Close(1011, _)]));
+        bob.text("say here");
+        story.fake.settle();
+        assert_eq!(bob.heard(), [text("here")]);
+        story.fake.advance(6_000);
+        assert!(alice.is_closed());
+        assert_eq!(story.sockets(), 1);
+    });
+}
+
+#[test]
+fn a_failing_constructor_closes_all_with_1011() {
+    everywhere(0, |story, placement| {
+        let clients = ["alice", "bob"].map(|name| story.open(name));
+        script(At::New, "fail");
+        clients[0].text("hello");
+        story.fake.settle();
+        for client in &clients {
+            assert!(matches!(client.heard()[..], [Heard::Close(1011, _), Heard::Fin]), "{placement:?}");
+            client.close(1011, "").fin();
+        }
+        story.fake.settle();
+        assert!(clients.iter().all(Client::is_closed));
+        script(At::New, "");
+        assert_eq!(story.sockets(), 0);
+    });
+}
+
+#[test]
+fn a_close_is_answered_when_its_handler_waits_and_listed_until_it_returns() {
+    everywhere(10_000, |story, placement| {
+        let alice = story.open("alice");
+        script(At::Close, "say last; sleep 10000; log returned");
+        alice.close(4_000, "x");
+        story.fake.settle();
+        assert_eq!(alice.heard(), [text("last"), closed(4_000, "x"), Heard::Fin], "{placement:?}");
+        assert_eq!(story.sockets(), 1);
+        story.fake.advance(10_000);
+        assert_eq!(story.sockets(), 0);
+    });
+}
+
+#[test]
+fn a_slow_reader_is_closed_with_1013_wherever_it_is() {
+    everywhere(10_000, |story, placement| {
+        let [alice, bob] = ["alice", "bob"].map(|name| story.open(name));
+        bob.stop_reading(1_000);
+        hook(At::Message, |ctx, _| {
+            ctx.broadcast(&vec![1; 100_000]).send();
+            Ok(())
+        });
+        for _ in 0..20 {
+            alice.text("go");
+            story.fake.settle();
+        }
+        assert_eq!(alice.heard().len(), 20, "{placement:?}");
+        bob.read_on();
+        story.fake.settle();
+        let heard = bob.heard();
+        assert!(heard.len() < 15 && matches!(heard.last(), Some(Heard::Close(1013, _))), "{placement:?}");
+        bob.text("crossed").close(1013, "");
+        story.fake.settle();
+        assert_eq!(story.sockets(), 1);
+        assert_eq!(log().iter().filter(|line| line.starts_with("bob closes 1013")).count(), 1);
+    });
+}
+
+#[test]
+fn buffered_amount_is_known_from_afar() {
+    everywhere(10_000, |story, placement| {
+        let alice = story.open("alice");
+        alice.stop_reading(100);
+        inside(&mut story.fake, &alice, |_, ws| ws.send(&[1; 1_000]).unwrap());
+        inside(&mut story.fake, &alice, move |_, ws| {
+            assert_eq!(ws.buffered_amount(), 904, "{placement:?}");
+        });
+        alice.read_on();
+        story.fake.settle();
+        inside(&mut story.fake, &alice, move |_, ws| assert_eq!(ws.buffered_amount(), 0, "{placement:?}"));
+    });
+}
+
+#[test]
+fn a_socket_whose_object_is_too_busy_is_paused_and_resumed_wherever_it_is() {
+    for placement in PLACEMENTS {
+        let builder = rooms(|settings| {
+            settings.mailbox_events_max = 10;
+            settings.crowd_sockets = if placement == Placement::Far { 0 } else { 1 << 20 };
+        });
+        let mut fake = Fake::new(builder, 2);
+        let room = room_on(&mut fake, 1);
+        fake.receive_bytes_max = 200;
+        let alice = fake.open_at(usize::from(placement == Placement::Near), &format!("{room}?name=alice"));
+        alice.text("sleep 1000");
+        for n in 0..1_000 {
+            alice.text(format!("say {n}"));
+        }
+        fake.settle();
+        assert!(alice.peer().borrow().to_server.len() > 9_000, "{placement:?}");
+        fake.advance(1_000);
+        assert_eq!(alice.texts(), (0..1_000).map(|n| n.to_string()).collect::<Vec<_>>(), "{placement:?}");
+    }
+}
+
+#[test]
+fn a_broadcast_to_far_sockets_is_encoded_once_a_shard() {
+    let mut story = Story::new(Placement::Far, 10_000);
+    let far: Vec<_> = (0..50).map(|n| story.open(&n.to_string())).collect();
+    let near = story.fake.open_at(1, &story.room.clone());
+    let encoded = |story: &Story| -> u64 {
+        story.fake.shards.iter().map(|shard| shard.counters.frames_encoded.get()).sum()
+    };
+    let before = encoded(&story);
+    near.text("shout hello");
+    story.fake.settle();
+    assert!(far.iter().chain([&near]).all(|client| client.heard() == [text("hello")]));
+    assert!(encoded(&story) - before <= 2);
+}
+
+/// The descriptor cannot be passed: the object hears of a loss, the client of an end.
+#[test]
+fn a_hand_off_that_fails_ends_the_connection_and_is_told() {
+    let mut story = Story::new(Placement::HandedOver, 10_000);
+    story.fake.hand_offs_fail = true;
+    let alice = story.fake.connect_to(0);
+    alice.bytes(upgrade(&format!("{}?name=alice", story.room), ""));
+    story.fake.settle();
+    assert!(alice.is_closed());
+    assert!(log().iter().any(|line| line.starts_with("alice closes 1006")));
+    assert_eq!(story.sockets(), 0);
+    story.fake.hand_offs_fail = false;
+    let bob = story.open("bob");
+    bob.text("say here");
+    story.fake.settle();
+    assert_eq!(bob.heard(), [text("here")]);
+}
+
+#[test]
+fn a_client_that_leaves_during_its_hand_off_is_told_as_lost() {
+    for by_reset in [false, true] {
+        everywhere(10_000, |story, placement| {
+            script(At::Fetch, "sleep 100");
+            let alice = story.fake.connect_to(story.accepting);
+            alice.bytes(upgrade(&format!("{}?name=alice", story.room), ""));
+            story.fake.settle();
+            if by_reset {
+                alice.reset()
+            } else {
+                alice.fin()
+            };
+            story.fake.advance(100);
+            story.fake.settle();
+            let log = log();
+            assert_eq!(
+                log.iter().filter(|line| line.starts_with("alice closes 1006")).count(),
+                1,
+                "{placement:?}"
+            );
+            assert_eq!(story.sockets(), 0);
+            assert!(alice.is_closed());
+        });
+    }
+}
+
+#[test]
+fn a_response_that_nobody_takes_any_more_gives_its_socket_up() {
+    everywhere(10_000, |story, placement| {
+        let name = story.room.clone();
+        let reply = story.fake.connect_to(story.accepting);
+        reply.bytes(upgrade(&format!("/worker/drop?{name}"), ""));
+        story.fake.settle();
+        assert_eq!(reply.reply().body, "dropped", "{placement:?}");
+        assert_eq!(log().iter().filter(|line| line.starts_with("someone closes 1006")).count(), 1);
+        assert_eq!(story.sockets(), 0);
+    });
+}
+
+/// RELIABILITY: an event never goes to an object that was destroyed; here, to a socket that is gone.
+#[test]
+fn race_what_arrives_for_a_socket_that_is_gone_reaches_nobody() {
+    everywhere(0, |story, placement| {
+        let [alice, bob] = ["alice", "bob"].map(|name| story.open(name));
+        bob.text("sleep 100");
+        story.fake.settle();
+        script(At::New, "fail");
+        alice.text("lost with the construction").close(1000, "");
+        bob.text("lost too; fail");
+        story.fake.settle();
+        bob.fin();
+        hook(At::Message, |_, _| Err("the sleeper fails when it wakes".into()));
+        story.fake.advance(100);
+        log();
+        support::room::unhook(At::Message);
+        script(At::New, "");
+        let carol = story.open("carol");
+        carol.text("say a new life");
+        story.fake.advance(60_000);
+        assert_eq!(carol.heard()[0], text("a new life"), "{placement:?}");
+        let log = log();
+        assert!(
+            !log.iter().any(|line| line.starts_with("alice says") || line.starts_with("bob says")),
+            "{log:?}"
+        );
+    });
+}
+
+/// RELIABILITY, drain: sockets get 1001, requests their response, and everything ends.
+#[test]
+fn a_drain_closes_every_socket_with_1001_and_answers_what_was_asked() {
+    everywhere(10_000, |story, placement| {
+        let clients = ["alice", "bob"].map(|name| story.open(name));
+        let asking = story.fake.connect_to(0);
+        asking.bytes(post(&story.room, "sleep 1000"));
+        story.fake.settle();
+        let idle = story.fake.connect_to(0);
+        story.fake.settle();
+        story.fake.shards.iter().for_each(|shard| shard.world.begin_drain());
+        story.fake.settle();
+        for client in &clients {
+            assert_eq!(client.heard(), [closed(1001, "the server shuts down")], "{placement:?}");
+        }
+        assert!(idle.is_over());
+        clients[0].close(1001, "").fin();
+        story.fake.advance(1_000);
+        let reply = asking.reply();
+        assert_eq!((reply.status, reply.header("Connection")), (200, Some("close")));
+        asking.fin();
+        idle.fin();
+        story.fake.advance(5_200);
+        assert!(story.fake.shards.iter().all(|shard| shard.world.is_drained()), "{placement:?}");
+        assert_eq!(story.held(), [0, 0]);
+        let log = log();
+        for name in ["alice", "bob"] {
+            assert_eq!(log.iter().filter(|line| line.starts_with(&format!("{name} closes"))).count(), 1);
+        }
+    });
+}
+
+#[test]
+fn an_upgrade_that_is_answered_during_a_drain_is_refused_or_closed_and_nothing_stays() {
+    // What drains when the object answers: the shard that accepted, that of the object, or both.
+    for drains in [[true, false], [false, true], [true, true]] {
+        everywhere(10_000, |story, placement| {
+            script(At::Fetch, "sleep 100");
+            let alice = story.fake.connect_to(story.accepting);
+            alice.bytes(upgrade(&format!("{}?name=alice", story.room), ""));
+            story.fake.settle();
+            for shard in 0..2 {
+                if drains[shard] {
+                    story.fake.shards[shard].world.begin_drain();
+                }
+            }
+            story.fake.advance(100);
+            let reply = alice.reply();
+            let concerns = drains[story.accepting] || drains[1] && placement != Placement::Far;
+            if reply.status == 101 {
+                let heard = alice.heard();
+                assert_eq!(
+                    heard.first() == Some(&closed(1001, "the server shuts down")),
+                    concerns,
+                    "{placement:?}"
+                );
+            } else {
+                assert_eq!(reply.status, 503, "{placement:?} {drains:?}");
+            }
+            alice.fin();
+            story.fake.advance(80_000);
+            for shard in 0..2 {
+                if drains[shard] {
+                    assert!(story.fake.shards[shard].world.is_drained(), "{placement:?} {drains:?}");
+                }
+            }
+            assert_eq!(story.sockets(), 0);
+        });
+    }
+}
