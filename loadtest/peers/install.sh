@@ -12,7 +12,8 @@ else
 fi
 
 if command -v npm >/dev/null; then
-    npm ci --no-audit --no-fund || missing=1
+    # package.json names exact versions.
+    npm install --no-package-lock --no-audit --no-fund || missing=1
 else
     echo "install.sh: no npm: bun, ws and workerd are not installed" >&2
     missing=1

@@ -1,7 +1,6 @@
 //! What is measured: the figures, each at some numbers of sockets and sizes, and the run that yields it.
 
 use super::Options;
-use crate::report::time;
 use clap::ValueEnum;
 use serde::Serialize;
 use std::fmt;
@@ -40,7 +39,7 @@ impl Figure {
     pub fn format(self, value: f64) -> String {
         match self {
             Self::Idle => format!("{} B", thousands(value)),
-            Self::Handshake => time(value),
+            Self::Handshake => duration(value),
             _ => format!("{} ns", thousands(value)),
         }
     }
@@ -172,6 +171,21 @@ pub fn thousands(value: f64) -> String {
     if value <= -0.5 { format!("-{text}") } else { text }
 }
 
+/// Three significant digits and a unit.
+pub fn duration(nanoseconds: f64) -> String {
+    let (value, unit) = match nanoseconds {
+        short if short < 999.5 => (short, "ns"),
+        medium if medium < 999.5e3 => (medium / 1e3, "us"),
+        long if long < 999.5e6 => (long / 1e6, "ms"),
+        longest => (longest / 1e9, "s"),
+    };
+    match value {
+        small if small < 9.995 && unit != "ns" => format!("{small:.2} {unit}"),
+        middling if middling < 99.95 && unit != "ns" => format!("{middling:.1} {unit}"),
+        large => format!("{large:.0} {unit}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -211,6 +225,12 @@ mod tests {
                 Cli::try_parse_from(line.split_ascii_whitespace()).unwrap();
             }
         }
+    }
+
+    #[test]
+    fn durations_have_three_digits() {
+        let texts = [7.0, 999.4, 1_000.0, 14_900.0, 7_409_700.0, 42.4e6, 268_800.0, 1.5e9].map(duration);
+        assert_eq!(texts, ["7 ns", "999 ns", "1.00 us", "14.9 us", "7.41 ms", "42.4 ms", "269 us", "1.50 s"]);
     }
 
     #[test]

@@ -157,12 +157,21 @@ impl Comparison {
         }
     }
 
-    /// What could not be measured: the cell, the server, why.
-    pub fn faults(&self) -> impl Iterator<Item = (&Cell, &str, &str)> {
-        self.cells.iter().flat_map(|row| {
-            let told = row.servers.iter().filter_map(|summary| Some((summary, summary.faults.first()?)));
-            told.map(|(summary, fault)| (&row.cell, summary.name.as_str(), fault.as_str()))
-        })
+    /// What could not be measured: the server, why, and the cells of which that is so.
+    pub fn faults(&self) -> Vec<(&str, &str, Vec<Cell>)> {
+        let mut faults: Vec<(&str, &str, Vec<Cell>)> = Vec::new();
+        for row in &self.cells {
+            for summary in &row.servers {
+                let Some(fault) = summary.faults.first() else { continue };
+                let is_same =
+                    |(name, why, _): &&mut (&str, &str, Vec<Cell>)| *name == summary.name && *why == fault;
+                match faults.iter_mut().find(is_same) {
+                    Some((_, _, cells)) => cells.push(row.cell),
+                    None => faults.push((&summary.name, fault, vec![row.cell])),
+                }
+            }
+        }
+        faults
     }
 
     /// For programs.
@@ -239,7 +248,7 @@ pub mod tests {
         assert!((ratio.median - 0.925).abs() < 1e-9 && (ratio.min, ratio.max) == (0.9, 0.95), "{ratio:?}");
         let idle = &comparison.cells[3].servers;
         assert_eq!((idle[0].ratio, idle[2].value), (None, None));
-        assert_eq!(comparison.faults().count(), 1);
+        assert_eq!(comparison.faults().len(), 1);
         assert!(comparison.passed(), "a peer that fails is no failure of the comparison");
     }
 

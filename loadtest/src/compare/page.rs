@@ -53,8 +53,11 @@ fn figure(plot: &Plot) -> String {
 }
 
 fn servers(comparison: &Comparison) -> String {
-    let lines: Vec<_> =
-        comparison.servers.iter().map(|server| format!("{}: {}", server.name, server.about)).collect();
+    let lines: Vec<_> = comparison
+        .servers
+        .iter()
+        .map(|server| format!("{}: {}", server.name, server.about).trim_end_matches(": ").to_owned())
+        .collect();
     list(&lines)
 }
 

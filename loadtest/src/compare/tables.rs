@@ -1,11 +1,10 @@
 //! The tables of a comparison: a line for each server.
 
-use super::cells::{Cell, Figure};
+use super::cells::{Cell, Figure, duration};
 use super::comparison::{Comparison, Row, Summary};
 use super::statistics::Spread;
 use super::table::Table;
 use crate::latency::Percentiles;
-use crate::report::time;
 
 /// What stands where nothing was measured.
 const NOTHING: &str = "-";
@@ -29,7 +28,7 @@ pub fn all(comparison: &Comparison) -> Vec<Table> {
 pub fn markdown(comparison: &Comparison) -> String {
     let mut parts = vec![format!("{}\n", conditions(comparison))];
     parts.extend(all(comparison).iter().map(|table| format!("{}:\n\n{}", table.title, table.markdown())));
-    parts.extend(notes(comparison).iter().map(|note| format!("- {note}\n")));
+    parts.push(notes(comparison).iter().map(|note| format!("- {note}\n")).collect());
     parts.join("\n")
 }
 
@@ -51,9 +50,10 @@ pub fn notes(comparison: &Comparison) -> Vec<String> {
     notes.extend(
         comparison.missing.iter().map(|server| format!("{} was skipped: no {}", server.name, server.missing)),
     );
-    notes.extend(
-        comparison.faults().map(|(cell, name, fault)| format!("{name} failed in \"{cell}\": {fault}")),
-    );
+    for (name, fault, cells) in comparison.faults() {
+        let cells: Vec<_> = cells.iter().map(|cell| format!("\"{cell}\"")).collect();
+        notes.push(format!("{name} failed in {}: {fault}", cells.join(", ")));
+    }
     notes
 }
 
@@ -101,7 +101,7 @@ pub fn digits(ratio: f64) -> String {
 
 fn percentiles(summary: &Summary) -> String {
     let text = |latency: Percentiles| {
-        [latency.p50, latency.p99, latency.p999].map(|percentile| time(percentile as f64)).join(" / ")
+        [latency.p50, latency.p99, latency.p999].map(|percentile| duration(percentile as f64)).join(" / ")
     };
     summary.latency_ns.map_or_else(|| NOTHING.to_owned(), text)
 }

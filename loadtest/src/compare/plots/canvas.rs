@@ -23,8 +23,8 @@ const COLOURS: [RGBColor; 9] = [
     RGBColor(0, 165, 205),
 ];
 
-/// Height of text.
-const TEXT: i32 = 13;
+/// Height of text, as plotters counts it: about a quarter more than the font's size.
+const TEXT: i32 = 17;
 
 /// A colour of a server or a group.
 #[derive(Clone, Copy, Debug)]

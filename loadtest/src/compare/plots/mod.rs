@@ -5,12 +5,11 @@ mod canvas;
 mod dots;
 mod lines;
 
-use super::cells::{Cell, Figure, thousands};
+use super::cells::{Cell, Figure, duration, thousands};
 use super::comparison::{Comparison, Row, Summary};
 use super::peers::{ENGINE, FLOOR};
 use super::statistics::Spread;
 use super::tables::digits;
-use crate::report::time;
 use canvas::Colour;
 use dots::{Dots, Mark};
 use lines::{Line, Lines};
@@ -121,7 +120,7 @@ fn latencies(comparison: &Comparison, row: &Row, title: &str) -> Option<String> 
             .map(|value| Spread::of([value as f64]))
             .to_vec(),
     });
-    Lines { title, across: "percentile", ticks, lines, format: &time }.draw()
+    Lines { title, across: "percentile", ticks, lines, format: &duration }.draw()
 }
 
 /// A line for each server of the first row.

@@ -64,9 +64,9 @@ pub async fn serve(upgraded: UpgradeFut, path: String, rooms: &Rooms<Member>) ->
 }
 
 fn encode(opcode: OpCode, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    Frame::new(true, opcode, None, Payload::Borrowed(payload)).write(&mut bytes);
-    bytes
+    let mut buffer = Vec::new();
+    // The buffer is longer than the frame.
+    Frame::new(true, opcode, None, Payload::Borrowed(payload)).write(&mut buffer).to_vec()
 }
 
 impl Connection {

@@ -2,6 +2,7 @@
 
 use crate::connections::Connections;
 use io_uring::{IoUring, opcode, squeue, types};
+use rustix::process::{Resource, getrlimit};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -11,8 +12,8 @@ const BATCH: u32 = 4_096;
 /// Completions that are no success; more than that were not lost, the kernel keeps them.
 const COMPLETIONS: u32 = 65_536;
 
-/// Fixed files. Connections beyond are refused by the kernel.
-const FILES: u32 = 65_536;
+/// Fixed files at most; the kernel allows as many as `RLIMIT_NOFILE` says.
+const FILES_MAX: u32 = 65_536;
 
 /// How the sends are made.
 pub enum FanOut {
@@ -28,7 +29,8 @@ impl FanOut {
         let mut builder = IoUring::builder();
         builder.setup_single_issuer().setup_defer_taskrun().setup_cqsize(COMPLETIONS);
         let ring = builder.build(BATCH)?;
-        ring.submitter().register_files_sparse(FILES)?;
+        let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        ring.submitter().register_files_sparse(FILES_MAX.min(u32::try_from(limit).unwrap_or(FILES_MAX)))?;
         Ok(Self::Batches(Box::new(ring)))
     }
 
