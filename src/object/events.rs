@@ -47,8 +47,9 @@ impl Core {
                 }
                 Running::Message
             }
-            Event::AutoResponse { socket } => {
-                self.auto_respond_late(object, *socket);
+            Event::AutoResponse { socket, auto } => {
+                self.auto_respond_late(*socket, auto);
+                self.resume_if_relieved(object, mailbox);
                 return None;
             }
             Event::Close { socket, code, reason, was_clean } => {
@@ -120,21 +121,19 @@ impl Core {
         }
     }
 
-    fn auto_respond_late(self: &Rc<Core>, object: Key, key: Key) {
-        let auto: Option<Rc<AutoResponse>> =
-            self.objects.borrow().get(object).and_then(|object| object.auto_response.clone());
+    /// Answers in its turn what the pair took when it was in force.
+    pub(crate) fn auto_respond_late(self: &Rc<Core>, key: Key, auto: &AutoResponse) {
         let answers = {
             let mut sockets = self.sockets.borrow_mut();
             let Some(socket) = sockets.get_mut(key) else { return };
-            // The pair may have been taken away while the request waited: the message was the engine's, and is.
-            let answers = !socket.close.sent && auto.is_some();
+            let answers = !socket.close.sent;
             if answers {
                 socket.auto_response_ms = self.now.get().wall_ms;
             }
             answers
         };
-        if let (true, Some(auto)) = (answers, auto) {
-            self.queue_for(key, &auto.frame);
+        if answers {
+            self.queue_auto_response(key, auto);
         }
         self.event_done(key);
     }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::connection::{Connection, OpenState, Owner, Pause, Phase};
 use super::core::Core;
 use super::driver::{Effect, Place};
+use super::durable_object::SlowReader;
 use super::inbound::Taken;
 use super::moment::Moment;
 use super::remote::FarEvent;
@@ -24,6 +25,7 @@ enum Then {
 impl Core {
     pub(crate) fn receive_frames(self: &Rc<Core>, place: Place, bytes: &mut [u8]) {
         let mut object_key = None;
+        let mut refused = 0;
         let then = self.with_connection(place, |connection| {
             let mut input = Input::new(bytes);
             let Connection { phase: Phase::Open(open), .. } = connection else { return Then::Nothing };
@@ -40,7 +42,9 @@ impl Core {
                 match open.session.poll(&mut input, &self.settings().session) {
                     Ok(None) => break,
                     Ok(Some(wire::Event::Message { kind, payload })) => {
-                        self.forward_message(place, connection, kind, payload);
+                        if !self.forward_message(place, connection, kind, payload) {
+                            refused += 1;
+                        }
                     }
                     Ok(Some(wire::Event::Ping(payload))) => {
                         let mut frame = Vec::with_capacity(wire::frame_len(payload.len()));
@@ -70,6 +74,9 @@ impl Core {
         if let Some(object) = object_key {
             self.wake_object(object);
         }
+        if refused > 0 {
+            self.refuse_output(place, refused);
+        }
         match then {
             Some(Then::Nothing) | None => {}
             Some(Then::Stop) => self.drop_connection(place),
@@ -78,31 +85,55 @@ impl Core {
         }
     }
 
+    /// `false` when there is an answer that the outbox has no room for.
     fn forward_message(
         &self,
         place: Place,
         connection: &mut Connection,
         kind: MessageKind,
         payload: Payload<'_>,
-    ) {
-        let Phase::Open(open) = &mut connection.phase else { return };
+    ) -> bool {
+        let Phase::Open(open) = &mut connection.phase else { return true };
         let key = match &mut open.owner {
             Owner::Near(key) => *key,
             Owner::Far(owner) => {
-                if let Some(auto) = self.report_message(owner, kind, payload) {
-                    self.queue_on(place, connection, &auto.frame);
-                }
-                return;
+                return match self.report_message(owner, kind, payload) {
+                    Some(auto) => self.queue_within_bound(place, connection, &auto.frame),
+                    None => true,
+                };
             }
         };
         match self.take_message(key, kind, payload) {
-            Taken::Answer(auto) => self.queue_on(place, connection, &auto.frame),
+            Taken::Answer(auto) => return self.queue_within_bound(place, connection, &auto.frame),
             Taken::Full if open.pause == Pause::Not => {
                 open.pause = Pause::Mailbox;
                 self.effect(Effect::Pause(place));
                 self.remember_paused(key);
             }
             Taken::Full | Taken::Waits | Taken::Dropped => {}
+        }
+        true
+    }
+
+    /// Answers found no room: the class of the object decides, as it does about its own messages.
+    fn refuse_output(self: &Rc<Core>, place: Place, answers: u64) {
+        let owner = self.with_connection(place, |connection| match &connection.phase {
+            Phase::Open(OpenState { owner: Owner::Near(key), .. }) => Some((Some(*key), 0)),
+            Phase::Open(OpenState { owner: Owner::Far(owner), .. }) => Some((None, owner.object.class)),
+            _ => None,
+        });
+        let Some(Some((near, class))) = owner else { return };
+        let policy = match near {
+            Some(key) => self.slow_reader_policy(key),
+            None => self.shared.classes[usize::from(class)].slow_reader,
+        };
+        match (policy, near) {
+            (SlowReader::DropNewest, _) => self.counters.messages_dropped.add(answers),
+            (SlowReader::Close, Some(key)) => self.close_slow_reader(key),
+            (SlowReader::Close, None) => {
+                self.counters.slow_readers_closed.add(1);
+                self.close_far(place, close::TRY_AGAIN_LATER, "the client does not read");
+            }
         }
     }
 

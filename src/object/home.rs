@@ -133,22 +133,6 @@ impl Core {
         }
     }
 
-    /// Queues encoded bytes for a socket, wherever its connection is.
-    pub(crate) fn queue_for(&self, key: Key, bytes: &[u8]) {
-        let mut sockets = self.sockets.borrow_mut();
-        let Some(socket) = sockets.get_mut(key) else { return };
-        match &mut socket.link {
-            Link::Pending(pending) => pending.extend_from_slice(bytes),
-            Link::Bound(place) => {
-                let place = *place;
-                drop(sockets);
-                self.queue_bytes(place, bytes);
-            }
-            Link::Far(far) => self.command_frame(**far, bytes),
-            Link::Gone => {}
-        }
-    }
-
     /// Tells the edges of an object's far sockets of its auto-response pair.
     pub(crate) fn spread_auto_response(&self, object: Key, pair: Option<WebSocketRequestResponsePair>) {
         let mut shards: Vec<ShardId> = Vec::new();

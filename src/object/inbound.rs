@@ -9,6 +9,7 @@ use super::connection::{Pause, Phase};
 use super::core::Core;
 use super::driver::Effect;
 use super::mailbox::{Event, PayloadAt};
+use super::object::Object;
 use super::remote::Command;
 use super::slab::Key;
 use super::socket::Link;
@@ -47,8 +48,9 @@ impl Core {
             if socket.pending_events > 0 {
                 // It must not overtake the answer to a message that came before it.
                 socket.pending_events += 1;
-                object.mailbox.push(Event::AutoResponse { socket: key });
-                return Taken::Waits;
+                let auto = auto.clone();
+                object.mailbox.push(Event::AutoResponse { socket: key, auto });
+                return self.bounded(object);
             }
             socket.auto_response_ms = self.now.get().wall_ms;
             return Taken::Answer(auto.clone());
@@ -62,6 +64,10 @@ impl Core {
                 object.mailbox.push(Event::Message { socket: key, kind, payload });
             }
         }
+        self.bounded(object)
+    }
+
+    fn bounded(&self, object: &Object) -> Taken {
         let (events, bytes) = object.mailbox.waiting();
         let settings = self.settings();
         if events <= settings.mailbox_events_max && bytes <= settings.mailbox_bytes_max {

@@ -55,6 +55,13 @@ impl Core {
             }
             (usize::from(object.class), object.mailbox.clone())
         };
+        // SEMANTICS 6: an auto-response costs no construction, also when it had to wait.
+        while let Some((socket, auto)) = mailbox.pop_auto_response() {
+            self.auto_respond_late(socket, &auto);
+        }
+        if mailbox.is_empty() {
+            return self.resume_if_relieved(key, &mailbox);
+        }
         // Nobody waits for a constructor by itself.
         mailbox.chain.borrow_mut().clear();
         // Something to run: the constructor may be slow, and others may push meanwhile.

@@ -19,6 +19,7 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::task::Poll;
 
+use super::auto_response::AutoResponse;
 use super::calls::{FetchEvent, Reply};
 use super::error::Error;
 use super::slab::Key;
@@ -48,6 +49,7 @@ pub(crate) enum Event {
     /// An auto-response that had to wait behind a message of the same socket. Reaches no handler.
     AutoResponse {
         socket: Key,
+        auto: Rc<AutoResponse>,
     },
     Fetch(Box<FetchEvent>),
     Tick,
@@ -59,7 +61,7 @@ impl Event {
             Event::Message { socket, .. }
             | Event::Close { socket, .. }
             | Event::Error { socket, .. }
-            | Event::AutoResponse { socket } => Some(*socket),
+            | Event::AutoResponse { socket, .. } => Some(*socket),
             Event::Fetch(_) | Event::Tick => None,
         }
     }
@@ -199,6 +201,18 @@ impl Mailbox {
         self.waiting_events.set(self.waiting_events.get() - 1);
         self.waiting_bytes.set(self.waiting_bytes.get() - bytes);
         Some(event)
+    }
+
+    /// Takes the next event if no instance is needed for it.
+    pub(crate) fn pop_auto_response(&self) -> Option<(Key, Rc<AutoResponse>)> {
+        let is_next = match self.draining.borrow().front() {
+            Some(event) => matches!(event, Event::AutoResponse { .. }),
+            None => matches!(self.filling.borrow().events.front(), Some(Event::AutoResponse { .. })),
+        };
+        match is_next.then(|| self.pop()).flatten() {
+            Some(Event::AutoResponse { socket, auto }) => Some((socket, auto)),
+            _ => None,
+        }
     }
 
     /// The bytes that [`PayloadAt::Batch`] of the popped events points into.

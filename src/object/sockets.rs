@@ -277,20 +277,49 @@ impl Core {
             object.messages_sent += 1;
             self.shared.classes[usize::from(object.class)].slow_reader
         };
+        if self.queue_frame(key, policy, |output| output.encode(message)) {
+            self.counters.frames_queued.add(1);
+        }
+        Ok(())
+    }
+
+    /// Queues a frame for one socket, wherever it is, if its bound allows; else the policy decides.
+    fn queue_frame(&self, key: Key, policy: SlowReader, frame: impl FnOnce(&mut Output) -> Segment) -> bool {
         let queued = {
             let mut delivery = self.delivery(policy);
-            let segment = delivery.output.encode(message);
+            let segment = frame(&mut delivery.output);
             let queued = delivery.queue(key, segment);
             delivery.ship(segment);
             delivery.output.discard_unused(segment);
             queued
         };
-        match queued {
-            Queued::Yes => self.counters.frames_queued.add(1),
-            Queued::Overflow => self.close_slow_reader(key),
-            Queued::No => {}
+        if let Queued::Overflow = queued {
+            self.close_slow_reader(key);
         }
-        Ok(())
+        matches!(queued, Queued::Yes)
+    }
+
+    /// Queues the answer of an auto-response pair, which is output like any other.
+    pub(crate) fn queue_auto_response(&self, key: Key, auto: &AutoResponse) {
+        let policy = self.slow_reader_policy(key);
+        self.queue_frame(key, policy, |output| output.encoded(&auto.frame));
+    }
+
+    pub(crate) fn slow_reader_policy(&self, key: Key) -> SlowReader {
+        let object = self.sockets.borrow().get(key).map(|socket| socket.object);
+        let class = object.and_then(|object| self.objects.borrow().get(object).map(|object| object.class));
+        class.map_or(SlowReader::Close, |class| self.shared.classes[usize::from(class)].slow_reader)
+    }
+
+    /// Puts an encoded frame into an outbox; `false` when its bound is reached.
+    pub(crate) fn queue_within_bound(&self, place: Place, connection: &mut Connection, frame: &[u8]) -> bool {
+        let mut output = self.output.borrow_mut();
+        let segment = output.encoded(frame);
+        let bytes_max = self.settings().output_socket_bytes_max;
+        let mut dirty = self.dirty.borrow_mut();
+        let fits = push_frame(place, connection, segment, &mut output, &mut dirty, bytes_max);
+        output.discard_unused(segment);
+        fits
     }
 
     pub(crate) fn close_slow_reader(&self, key: Key) {
