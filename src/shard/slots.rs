@@ -263,3 +263,7 @@ impl Slot {
         self.receiving != Receiving::Idle || self.polling || self.shutting
     }
 }
+
+#[cfg(test)]
+#[path = "tests/slots.rs"]
+mod tests;

@@ -1,8 +1,13 @@
 //! The driver against real rings on the loopback interface, with a small world of its own.
 //!
-//! `hand` turns one driver by hand, so that each event is asserted where it happens; `served` starts whole shards
-//! with threads and executors, and talks to them from outside.
+//! Most tests turn a driver by hand ([`bench`]), so that each event is asserted where it happens; `served` starts
+//! whole shards with threads and executors, and talks to them from outside.
 
-mod hand;
+mod bench;
+mod others;
+mod receiving;
+mod sending;
 mod served;
+mod sleeping;
+mod table;
 mod world;

@@ -2,9 +2,11 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use super::world::{Luggage, TestWorld};
+use super::world::{Depot, TestWorld};
 use crate::shard::error::StartError;
 use crate::shard::handle::Shards;
 use crate::shard::settings::ShardSettings;
@@ -27,8 +29,11 @@ fn settings() -> ShardSettings {
 }
 
 fn start(settings: Vec<ShardSettings>) -> Shards {
-    let luggage = Luggage::default();
-    start_driven(settings, move |shard| TestWorld::echo(shard, luggage.clone())).unwrap()
+    start_with(settings, Arc::default())
+}
+
+fn start_with(settings: Vec<ShardSettings>, depot: Arc<Depot>) -> Shards {
+    start_driven(settings, move |shard| TestWorld::echo(shard, depot.clone())).unwrap()
 }
 
 fn total(shards: &Shards, counter: impl Fn(&ShardStats) -> u64) -> u64 {
@@ -127,8 +132,8 @@ fn a_panic_is_reported_and_ends_only_its_shard() {
 
 #[test]
 fn a_start_that_fails_reports_one_line_and_leaves_nobody_listening() {
-    let luggage = Luggage::default();
-    let create = move |shard| TestWorld::echo(shard, luggage.clone());
+    let depot = Arc::<Depot>::default();
+    let create = move |shard| TestWorld::echo(shard, depot.clone());
     let beyond = ShardSettings { connections_per_ring: 1 << 24, ..settings() };
     let error = start_driven(vec![settings(), beyond], create.clone()).err().unwrap();
     assert!(matches!(error, StartError::Ring { .. }), "{error}");
@@ -164,11 +169,31 @@ fn an_idle_shard_does_not_turn() {
     for stream in &mut streams {
         exchange(stream, b"hello", b"hello");
     }
-    std::thread::sleep(Duration::from_millis(100));
+    thread::sleep(Duration::from_millis(100));
     let before = total(&shards, |stats| stats.turns.get());
-    std::thread::sleep(Duration::from_millis(500));
+    thread::sleep(Duration::from_millis(500));
     assert_eq!(total(&shards, |stats| stats.turns.get()), before);
     exchange(&mut streams[0], b"awake", b"awake");
+    end(shards);
+}
+
+#[test]
+fn a_world_wakes_its_shard_from_another_thread() {
+    let depot = Arc::<Depot>::default();
+    let shards = start_with(vec![settings(), settings()], depot.clone());
+    let wakers = depot.wakers.lock().unwrap().clone();
+    for (shard, waker) in &wakers {
+        let turns = || shards.stats()[usize::from(shard.0)].turns.get();
+        // So that it sleeps, most likely; if it does not yet, it turns all the same.
+        thread::sleep(Duration::from_millis(50));
+        let (before, began) = (turns(), Instant::now());
+        waker();
+        while turns() == before {
+            assert!(began.elapsed() < Duration::from_secs(20));
+            thread::yield_now();
+        }
+    }
+    assert_eq!(wakers.len(), 2);
     end(shards);
 }
 

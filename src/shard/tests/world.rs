@@ -1,7 +1,7 @@
 //! A world without HTTP: it records what it hears, does what a test tells it, and in the shards that serve, echoes.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 
 use crate::object::DriverWaker;
@@ -24,8 +24,14 @@ pub(super) enum Event {
     HandOffFailed(u32, Place),
 }
 
-/// Bytes of sockets that are on their way between worlds, by sender and token: what a message would carry.
-pub(super) type Luggage = Arc<Mutex<HashMap<(ShardId, u32), Vec<u8>>>>;
+/// What the worlds of a test share with it.
+#[derive(Default)]
+pub(super) struct Depot {
+    /// Bytes of sockets that are on their way between worlds, by sender and token: what a message would carry.
+    luggage: Mutex<HashMap<(ShardId, u32), Vec<u8>>>,
+    /// What wakes each world's shard.
+    pub(super) wakers: Mutex<HashMap<ShardId, DriverWaker>>,
+}
 
 /// The world.
 pub(super) struct TestWorld {
@@ -40,13 +46,15 @@ pub(super) struct TestWorld {
     pub(super) shortfalls: RefCell<Vec<(Place, Shortfall)>>,
     /// Sockets that wait for room.
     stuck: RefCell<BTreeMap<Place, Vec<Vec<u8>>>>,
-    luggage: Luggage,
+    depot: Arc<Depot>,
     next_token: Cell<u32>,
     sockets: Cell<usize>,
     draining: Cell<bool>,
     pub(super) deadline_ms: Cell<Option<u64>>,
     pub(super) now: Cell<Now>,
     pub(super) messages: Cell<usize>,
+    /// Hand-offs whose message has come. It stands for all the state that a real one carries.
+    announced: RefCell<BTreeSet<(ShardId, u32)>>,
     /// The sockets of a world that echoes, and how far they are.
     open: RefCell<BTreeMap<Place, Stage>>,
 }
@@ -61,15 +69,15 @@ enum Stage {
 impl TestWorld {
     /// A world that only listens.
     pub(super) fn silent() -> Self {
-        Self::new(ShardId(0), false, Luggage::default())
+        Self::new(ShardId(0), false, Arc::default())
     }
 
     /// A world that answers; see [`Self::answer`].
-    pub(super) fn echo(shard: ShardId, luggage: Luggage) -> Self {
-        Self::new(shard, true, luggage)
+    pub(super) fn echo(shard: ShardId, depot: Arc<Depot>) -> Self {
+        Self::new(shard, true, depot)
     }
 
-    fn new(shard: ShardId, echoes: bool, luggage: Luggage) -> Self {
+    fn new(shard: ShardId, echoes: bool, depot: Arc<Depot>) -> Self {
         Self {
             shard,
             echoes,
@@ -78,13 +86,14 @@ impl TestWorld {
             outboxes: RefCell::default(),
             shortfalls: RefCell::default(),
             stuck: RefCell::default(),
-            luggage,
+            depot,
             next_token: Cell::new(0),
             sockets: Cell::new(0),
             draining: Cell::new(false),
             deadline_ms: Cell::new(None),
             now: Cell::default(),
             messages: Cell::new(0),
+            announced: RefCell::default(),
             open: RefCell::default(),
         }
     }
@@ -92,6 +101,11 @@ impl TestWorld {
     /// Asks for something.
     pub(super) fn ask(&self, effect: Effect) {
         self.effects.borrow_mut().sockets.push(effect);
+    }
+
+    /// Has a message for another shard.
+    pub(super) fn tell(&self, target: ShardId, message: MeshMessage) {
+        self.effects.borrow_mut().mesh.push((target, message));
     }
 
     /// Queues bytes.
@@ -141,8 +155,9 @@ impl TestWorld {
             [b'>', digit, rest @ ..] if is_first => {
                 self.forget(place);
                 let token = self.next_token.replace(self.next_token.get() + 1);
-                self.luggage.lock().unwrap().insert((self.shard, token), rest.to_vec());
+                self.depot.luggage.lock().unwrap().insert((self.shard, token), rest.to_vec());
                 let target = ShardId(u16::from(digit - b'0'));
+                self.tell(target, MeshMessage::HandOffAborted { from: self.shard, token });
                 self.ask(Effect::HandOff { place, target, token });
             }
             b"!panic" => panic!("as told"),
@@ -220,8 +235,9 @@ impl Driven for TestWorld {
 
     fn handle_handed_over(&self, from: ShardId, token: u32, place: Place) {
         self.hear(Event::HandedOver(from, token, place));
+        assert!(self.announced.borrow_mut().remove(&(from, token)), "the descriptor overtook its message");
         if self.echoes {
-            let bytes = self.luggage.lock().unwrap().remove(&(from, token)).unwrap();
+            let bytes = self.depot.luggage.lock().unwrap().remove(&(from, token)).unwrap();
             self.open(place, Receive::Multishot);
             self.send(place, bytes);
         }
@@ -234,14 +250,17 @@ impl Driven for TestWorld {
     fn handle_hand_off_failed(&self, token: u32, place: Place) {
         self.hear(Event::HandOffFailed(token, place));
         if self.echoes {
-            let bytes = self.luggage.lock().unwrap().remove(&(self.shard, token)).unwrap();
+            let bytes = self.depot.luggage.lock().unwrap().remove(&(self.shard, token)).unwrap();
             self.open(place, Receive::Multishot);
             self.send(place, [b"stayed:", bytes.as_slice()].concat());
         }
     }
 
-    fn handle_mesh(&self, _message: MeshMessage) {
+    fn handle_mesh(&self, message: MeshMessage) {
         self.messages.set(self.messages.get() + 1);
+        if let MeshMessage::HandOffAborted { from, token } = message {
+            self.announced.borrow_mut().insert((from, token));
+        }
     }
 
     fn run(&self) {
@@ -296,7 +315,9 @@ impl Driven for TestWorld {
         false
     }
 
-    fn set_waker(&self, _waker: DriverWaker) {}
+    fn set_waker(&self, waker: DriverWaker) {
+        self.depot.wakers.lock().unwrap().insert(self.shard, waker);
+    }
 
     fn begin_drain(&self) {
         self.draining.set(true);
