@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::support::client::Client;
-use super::support::frames::{Heard, take_server_frame};
+use super::support::frames::{Heard, server_frame};
 use super::support::http::take_reply;
 
 /// SEMANTICS.md 8, "lost connection".
@@ -36,7 +36,14 @@ impl Correspondent {
             let Some(reply) = take_reply(&mut peer.to_client) else { return };
             self.is_open = reply.status == 101;
         }
-        while let Some(frame) = take_server_frame(&mut peer.to_client) {
+        let mut frames = Vec::new();
+        let mut at = 0;
+        while let Some((frame, length)) = server_frame(&peer.to_client[at..]) {
+            frames.push(frame);
+            at += length;
+        }
+        peer.to_client.drain(..at);
+        for frame in frames {
             // RFC 6455 5.5.2: a ping is answered also behind our own Close.
             let is_control = matches!(frame, Heard::Ping(_) | Heard::Pong(_));
             assert!(!self.has_close || is_control, "{} hears {frame:?} behind a Close", self.name);
