@@ -171,6 +171,10 @@ impl Core {
             self.forget_reassembly(connection);
             connection.deadline = Moment::not_before(deadline);
             self.look_by(place, connection, deadline);
+            if let Phase::Open(open) = &mut connection.phase {
+                // It has ended already, unless it was this shard's budget that failed it.
+                open.session.end();
+            }
             match &mut connection.phase {
                 Phase::Open(OpenState { owner: Owner::Near(key), .. }) => Some(*key),
                 Phase::Open(OpenState { owner: Owner::Far(owner), .. }) => {

@@ -93,8 +93,7 @@ impl Session {
         let polled = self.next_event(input, limits);
         if let Err(_) | Ok(Some(Event::Close { .. })) = polled {
             // RFC 6455 5.5.1 and 7.1.7: after a Close, or a failure, no further data is processed
-            self.closed = true;
-            self.partial = None;
+            self.end();
             input.take(usize::MAX);
         } else if self.partial.as_ref().is_some_and(|partial| partial.is_empty()) {
             self.partial = None;
@@ -154,7 +153,23 @@ impl Session {
         self.partial.as_ref().map_or(0, |partial| partial.held_bytes())
     }
 
-    /// Whether a Close or an error has ended this session.
+    /// Ends the session for a reason of the caller's, such as a budget over many sessions: what it holds is given back,
+    /// and no further data is processed.
+    ///
+    /// ```
+    /// use dormouse::wire::{Input, Session, SessionLimits};
+    ///
+    /// let limits = SessionLimits { message_bytes_max: 100, frames_per_message_max: 10 };
+    /// let mut session = Session::new();
+    /// session.end();
+    /// assert_eq!(session.poll(&mut Input::new(&mut b"\x81\x80\0\0\0\0".to_owned()), &limits), Ok(None));
+    /// ```
+    pub fn end(&mut self) {
+        self.closed = true;
+        self.partial = None;
+    }
+
+    /// Whether a Close, an error or [`end`](Self::end) has ended this session.
     pub fn is_closed(&self) -> bool {
         self.closed
     }
