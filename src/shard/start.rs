@@ -15,6 +15,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use super::clock::Clock;
 use super::data_ring::DataRing;
@@ -31,6 +32,11 @@ use super::sys;
 use super::turn::{Driver, Parts, Shared};
 use crate::object::World;
 use crate::object::driver::ShardId;
+
+/// How long the sockets of a killed engine may linger before its address counts as in use. Milliseconds are usual;
+/// under load, and with many rings, a few hundred.
+const LINGER_MAX: Duration = Duration::from_secs(2);
+const LINGER_LOOK: Duration = Duration::from_millis(10);
 
 /// Starts one shard for each element of `settings`, in order, each with the world that `create_world` makes on the
 /// shard's own thread. When this returns, all of them serve.
@@ -101,6 +107,7 @@ fn check_count(count: usize) -> Result<(), StartError> {
 /// Binds a socket for each shard; those after the first take the port that the first was given.
 fn bind_all(settings: &[ShardSettings]) -> Result<(SocketAddr, Vec<TcpListener>), StartError> {
     let mut address = settings[0].listen;
+    await_unshared(address).map_err(|source| StartError::Listen { address, source })?;
     let mut sockets = Vec::new();
     for (index, settings) in settings.iter().enumerate() {
         let wanted = if index > 0 && settings.listen.port() == 0 { address } else { settings.listen };
@@ -115,6 +122,19 @@ fn bind_all(settings: &[ShardSettings]) -> Result<(SocketAddr, Vec<TcpListener>)
         }
     }
     Ok((address, sockets))
+}
+
+/// Waits for the sockets of an engine that was just killed: the kernel ends its rings, which hold them, a little later.
+fn await_unshared(address: SocketAddr) -> io::Result<()> {
+    let begun = Instant::now();
+    loop {
+        match sys::check_unshared(address) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && begun.elapsed() < LINGER_MAX => {
+                thread::sleep(LINGER_LOOK);
+            }
+            result => return result,
+        }
+    }
 }
 
 fn listen(socket: &TcpListener, address: SocketAddr) -> Result<(), StartError> {

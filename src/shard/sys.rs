@@ -59,15 +59,27 @@ pub(super) fn await_readable(descriptor: BorrowedFd<'_>, wait: Duration) -> io::
 
 /// A socket bound to `address` that other sockets may be bound to as well, not yet listening.
 pub(super) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    // Linux hands TCP_NODELAY down to every accepted socket, which saves a call for each.
+    bind_with(address, &[(libc::SOL_SOCKET, libc::SO_REUSEPORT), (libc::IPPROTO_TCP, libc::TCP_NODELAY)])
+}
+
+/// Whether no other socket is bound to `address`: those of another engine of the same user would let ours in beside
+/// them, and each would get a part of the other's clients.
+pub(super) fn check_unshared(address: SocketAddr) -> io::Result<()> {
+    bind_with(address, &[]).map(drop)
+}
+
+fn bind_with(address: SocketAddr, options: &[(i32, i32)]) -> io::Result<TcpListener> {
     let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
     // SAFETY: the call takes no pointers.
     let descriptor = checked(unsafe { libc::socket(family, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0) })?;
     // SAFETY: the kernel just gave us this descriptor; nothing else owns it.
     let socket = unsafe { OwnedFd::from_raw_fd(descriptor) };
+    // Connections of an engine that has ended do not keep the next one from its port.
     set_option(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR)?;
-    set_option(&socket, libc::SOL_SOCKET, libc::SO_REUSEPORT)?;
-    // Linux hands it down to every accepted socket, which saves a call for each.
-    set_option(&socket, libc::IPPROTO_TCP, libc::TCP_NODELAY)?;
+    for &(level, option) in options {
+        set_option(&socket, level, option)?;
+    }
     let (storage, length) = encode_address(address);
     // SAFETY: `storage` holds a socket address of `length` bytes.
     checked(unsafe { libc::bind(socket.as_raw_fd(), (&raw const storage).cast(), length) })?;
@@ -152,6 +164,7 @@ mod tests {
         for text in ["127.0.0.1:0", "[::1]:0"] {
             let first = bind(text.parse().unwrap()).unwrap();
             let address = first.local_addr().unwrap();
+            assert_eq!(check_unshared(address).unwrap_err().kind(), io::ErrorKind::AddrInUse);
             let second = bind(address).unwrap();
             assert_eq!(second.local_addr().unwrap(), address);
             assert!(std::net::TcpStream::connect(address).is_err());
