@@ -115,7 +115,7 @@ fn frames_in_the_segment_of_the_request_are_heard_on_either_shard() {
             client.end();
         }
         let handed = served.driven(|stats| stats.hand_offs_received.get());
-        assert_eq!(handed > 0, shards == 2, "{handed} hand-offs with {shards} shards");
+        assert_eq!(handed > 0, shards == 2 && !engine::FAR, "{handed} hand-offs with {shards} shards");
     }
 }
 

@@ -239,6 +239,14 @@ impl Client {
         true
     }
 
+    /// Whether anything arrives before the connection ends, or before a while has passed.
+    pub fn has_answer(&mut self) -> bool {
+        self.stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+        let peeked = self.stream.peek(&mut [0]);
+        self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        matches!(peeked, Ok(1))
+    }
+
     /// Whether nothing arrives for so long.
     pub fn is_silent(&mut self, time: Duration) -> bool {
         self.stream.set_read_timeout(Some(time)).unwrap();

@@ -24,6 +24,13 @@ pub struct Served {
     pub address: SocketAddr,
 }
 
+/// Whether every socket is to stay on the shard that accepted it, also where its object lives on another: in the
+/// binary that runs the tests of the others anew.
+pub const FAR: bool = {
+    let (path, far) = (module_path!().as_bytes(), b"engine_far");
+    path.len() > far.len() && matches!(path.split_at(far.len()).0, b"engine_far")
+};
+
 /// The defaults, but for small rings and for any port.
 pub fn config(shards: usize) -> Config {
     let mut config =
@@ -32,12 +39,16 @@ pub fn config(shards: usize) -> Config {
     config.limits.connections_per_ring = 4_096;
     config.limits.connections_per_object = 3_072;
     config.buffers.completion_entries = 4_096;
+    if FAR {
+        config.crowd.sockets = 0;
+    }
     config
 }
 
 impl Served {
     pub fn start(shards: usize, change: impl FnOnce(&mut Config)) -> Served {
-        let mut config = config(shards);
+        // With one shard there is no far.
+        let mut config = config(if FAR { 2 } else { shards });
         change(&mut config);
         let running = objects::engine().start(&config).unwrap();
         Served { address: running.address(), running: Some(running) }
