@@ -34,6 +34,7 @@ mod mailbox;
 pub mod mesh;
 mod message;
 mod moment;
+#[expect(clippy::module_inception, reason = "the record of an object is what the layer is named after")]
 mod object;
 mod outbox;
 mod output;

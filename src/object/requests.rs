@@ -54,16 +54,14 @@ impl Core {
 
     pub(crate) fn receive_request_bytes(self: &Rc<Core>, place: Place, bytes: &[u8]) {
         self.with_connection(place, |connection| {
-            if let Phase::Http(http) = &mut connection.phase {
-                if http.received.is_empty() && matches!(http.stage, Stage::Head) && http.requests > 0 {
-                    // The first byte of a further request: from here on it has the time of a handshake.
-                    let deadline = self.now_ms() + self.settings().handshake_ms;
-                    connection.deadline = Moment::not_before(deadline);
-                    self.look_by(place, connection, deadline);
-                }
-            }
-            if let Phase::Http(http) = &mut connection.phase {
-                http.received.extend_from_slice(bytes);
+            let Phase::Http(http) = &mut connection.phase else { return };
+            let begins = http.received.is_empty() && matches!(http.stage, Stage::Head) && http.requests > 0;
+            http.received.extend_from_slice(bytes);
+            if begins {
+                // The first byte of a further request: from here on it has the time of a handshake.
+                let deadline = self.now_ms() + self.settings().handshake_ms;
+                connection.deadline = Moment::not_before(deadline);
+                self.look_by(place, connection, deadline);
             }
         });
         self.go_on_with_requests(place);

@@ -46,6 +46,7 @@ pub(crate) enum TagSet {
     #[default]
     None,
     One(TagMembership),
+    #[expect(clippy::box_collection, reason = "every socket pays for the largest variant")]
     Many(Box<Vec<TagMembership>>),
 }
 

@@ -77,6 +77,8 @@ pub(crate) struct Tasks {
     slots: RefCell<Vec<Slot>>,
     vacant: RefCell<Vec<u32>>,
     ready: RefCell<Vec<u32>>,
+    /// For the tasks of a round, so that a turn allocates no list.
+    buffer: Cell<Vec<u32>>,
     live: Cell<usize>,
     queue: Arc<WokenQueue>,
 }
@@ -87,6 +89,7 @@ impl Default for Tasks {
             slots: RefCell::default(),
             vacant: RefCell::default(),
             ready: RefCell::default(),
+            buffer: Cell::default(),
             live: Cell::default(),
             queue: Arc::new(WokenQueue {
                 woken: Mutex::default(),
@@ -133,6 +136,16 @@ impl Tasks {
 
     pub(crate) fn has_ready(&self) -> bool {
         !self.ready.borrow().is_empty() || self.queue.any.load(Ordering::Acquire)
+    }
+
+    /// An empty list for [`Tasks::take_ready`], with the room it had before.
+    pub(crate) fn take_buffer(&self) -> Vec<u32> {
+        self.buffer.take()
+    }
+
+    pub(crate) fn put_buffer_back(&self, mut buffer: Vec<u32>) {
+        buffer.clear();
+        self.buffer.set(buffer);
     }
 
     /// Moves the tasks to poll now into `into`, in the order in which they became ready.

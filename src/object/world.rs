@@ -224,7 +224,7 @@ impl World {
     /// Does what is due and runs what is ready.
     pub fn run(&self) {
         self.run_deadlines();
-        let mut ready = Vec::new();
+        let mut ready = self.core.tasks.take_buffer();
         for _ in 0..ROUNDS_MAX {
             self.settle();
             self.core.tasks.take_ready(&mut ready);
@@ -235,6 +235,7 @@ impl World {
                 self.poll(task);
             }
         }
+        self.core.tasks.put_buffer_back(ready);
         self.settle();
     }
 
