@@ -9,3 +9,4 @@ pub mod frames;
 pub mod http;
 pub mod random;
 pub mod room;
+pub mod story;
