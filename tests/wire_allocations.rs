@@ -6,8 +6,8 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use dormouse::wire::{
-    Event, HeadLimits, HeadScanner, Input, OpCode, Session, SessionLimits, encode_frame,
-    encode_switching_protocols, frame_head, parse_head, unmask,
+    DeflateTerms, Deflater, Event, HeadLimits, HeadScanner, Inflaters, Input, OpCode, Session, SessionLimits,
+    encode_frame, encode_switching_protocols, frame_head, negotiate_deflate, parse_head, unmask,
 };
 
 /// Counts what the current thread allocates, so that tests beside this one do not disturb it.
@@ -15,17 +15,19 @@ struct Counting;
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+    static BYTES: Cell<u64> = const { Cell::new(0) };
 }
 
-fn count() {
+fn count(bytes: usize) {
     ALLOCATIONS.with(|allocations| allocations.set(allocations.get() + 1));
+    BYTES.with(|total| total.set(total.get() + bytes as u64));
 }
 
 // SAFETY: every call goes to the system's allocator unchanged. Counting neither allocates nor unwinds: the cell is
 // initialised at compile time and needs no destructor.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
+        count(layout.size());
         // SAFETY: the caller's promise is passed on.
         unsafe { System.alloc(layout) }
     }
@@ -36,7 +38,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
+        count(size);
         // SAFETY: the caller's promise is passed on.
         unsafe { System.realloc(memory, layout, size) }
     }
@@ -49,6 +51,12 @@ fn allocations_of(work: impl FnOnce()) -> u64 {
     let before = ALLOCATIONS.with(Cell::get);
     work();
     ALLOCATIONS.with(Cell::get) - before
+}
+
+fn bytes_of(work: impl FnOnce()) -> usize {
+    let before = BYTES.with(Cell::get);
+    work();
+    (BYTES.with(Cell::get) - before) as usize
 }
 
 /// A masked frame of the client.
@@ -117,4 +125,30 @@ fn a_handshake_allocates_nothing_once_the_buffers_are_warm() {
         encode_switching_protocols(&mut out, &[b'='; 28], [("A", "b")].into_iter());
     });
     assert_eq!(allocations, 0);
+}
+
+// RELIABILITY.md: a limit on everything. What budgets count for a context is what it takes, and not much more.
+#[test]
+fn a_context_takes_the_memory_that_budgets_count_for_it() {
+    for window_bits in 9..=15 {
+        let counted = Deflater::bytes(window_bits);
+        let taken = bytes_of(|| drop(Deflater::new(window_bits, 1)));
+        assert!(taken <= counted && counted - taken < 8 << 10, "{window_bits}: {taken} of {counted}");
+    }
+    let head = b"GET / HTTP/1.1\r\nHost: a\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
+    let mut fields = Vec::new();
+    parse_head(head, &HeadLimits::default(), &mut fields).unwrap();
+    let terms = DeflateTerms { context_takeover: true, ..DeflateTerms::default() };
+    let mut session = Session::inflating(&negotiate_deflate(head, &fields, Some(&terms)).unwrap().unwrap());
+    let mut received = client_frame(OpCode::Text, b"\xf2\x48\xcd\xc9\xc9\x07\x00");
+    received[0] |= 0x40;
+    let mut inflaters = Inflaters::default();
+    let limits = SessionLimits::default();
+    let taken = bytes_of(|| {
+        let event = session.poll_with(&mut Input::new(&mut received), &limits, &mut inflaters);
+        assert!(matches!(event, Ok(Some(Event::Message { .. }))));
+    });
+    // The room to inflate in is shared by all sessions.
+    let (taken, counted) = (taken - (16 << 10), session.context_bytes());
+    assert!(taken <= counted && counted - taken < 8 << 10, "{taken} of {counted}");
 }

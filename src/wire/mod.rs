@@ -34,6 +34,7 @@ pub use http::{
     parse_head, reason_phrase,
 };
 pub use websocket::{
-    Event, FrameHead, Input, MessageKind, OpCode, Payload, ProtocolError, Session, SessionLimits, close,
-    encode_close, encode_frame, frame_head, frame_len, unmask,
+    DeflateAgreement, DeflateTerms, Deflater, Event, FrameHead, Inflaters, Input, MessageKind, OpCode,
+    Payload, ProtocolError, Session, SessionLimits, close, compressed_frame_head, encode_close, encode_frame,
+    frame_head, frame_len, negotiate_deflate, unmask,
 };

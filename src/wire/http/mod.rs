@@ -7,6 +7,7 @@
 mod body;
 mod bytes;
 mod chunked;
+mod extensions;
 mod facts;
 mod field;
 mod handshake;
@@ -19,6 +20,7 @@ mod scan;
 mod upgrade;
 
 pub use body::{BodyDecoder, BodyLength, BodyProgress};
+pub(in crate::wire) use extensions::{Extension, Parameter, offered_extensions};
 pub use field::{FieldError, check_field, fields_named, list_contains};
 pub use handshake::offers_subprotocol;
 pub use head::{

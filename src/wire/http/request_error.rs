@@ -61,6 +61,8 @@ pub enum RequestError {
     WebSocketVersion,
     /// A Sec-WebSocket-Key that is missing, repeated, or not 16 bytes in base64.
     WebSocketKey,
+    /// A Sec-WebSocket-Extensions that is no list of extensions.
+    WebSocketExtensions,
     /// A body longer than the limit given to [`BodyDecoder::new`](super::BodyDecoder::new).
     BodyTooLarge,
     /// A chunk whose size line cannot be read.
@@ -94,6 +96,7 @@ impl RequestError {
             | Self::UpgradeWithBody
             | Self::ConnectionWithoutUpgrade
             | Self::WebSocketKey
+            | Self::WebSocketExtensions
             | Self::ChunkSize
             | Self::ChunkEnd
             | Self::ChunkExtensionsTooLarge
@@ -154,6 +157,7 @@ impl fmt::Display for RequestError {
             Self::ConnectionWithoutUpgrade => "RFC 6455 4.2.1: Connection contains upgrade",
             Self::WebSocketVersion => "RFC 6455 4.2.1: Sec-WebSocket-Version is 13",
             Self::WebSocketKey => "RFC 6455 4.2.1: Sec-WebSocket-Key is 16 bytes in base64, given once",
+            Self::WebSocketExtensions => "RFC 6455 9.1: Sec-WebSocket-Extensions is a list of extensions",
             Self::BodyTooLarge => "RFC 9110 15.5.14: the request body is too large",
             Self::ChunkSize => "RFC 9112 7.1: a chunk begins with its size in hexadecimal digits",
             Self::ChunkEnd => "RFC 9112 7.1: a chunk ends with CR LF",
@@ -170,7 +174,7 @@ impl std::error::Error for RequestError {}
 mod tests {
     use super::*;
 
-    const ALL: [RequestError; 28] = {
+    const ALL: [RequestError; 29] = {
         use RequestError::*;
         [
             RequestLine,
@@ -195,6 +199,7 @@ mod tests {
             ConnectionWithoutUpgrade,
             WebSocketVersion,
             WebSocketKey,
+            WebSocketExtensions,
             BodyTooLarge,
             ChunkSize,
             ChunkEnd,

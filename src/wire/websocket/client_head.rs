@@ -9,6 +9,14 @@ use super::session::SessionLimits;
 /// The most bytes that a client's frame head has: 2, 8 of extended length, 4 of key.
 pub(super) const HEAD_BYTES_MAX: usize = 14;
 
+const RSV: u8 = 0x70;
+// RFC 7692 6: a compressed message has it set in its first frame
+const RSV1: u8 = 0x40;
+
+/// What compression may add to a message: a quarter, which is more than the least able compressor needs (a byte in
+/// nine bits is an eighth), and less than what empty blocks without end would be.
+const COMPRESSED_EXCESS_DIVISOR: usize = 4;
+
 /// A valid frame head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ClientHead {
@@ -16,15 +24,17 @@ pub(super) struct ClientHead {
     pub(super) fin: bool,
     pub(super) key: [u8; 4],
     pub(super) payload_len: usize,
+    /// The message that begins here is compressed.
+    pub(super) is_compressed: bool,
 }
 
 /// What has arrived of the current message, which decides what the next frame may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pending {
-    /// No message is open.
-    Nothing,
+    /// No message is open. The next may be compressed if that was agreed.
+    Nothing { may_be_compressed: bool },
     /// So many frames with so many bytes of payload, and the last of them was not final.
-    Message { frames: u32, bytes: usize },
+    Message { frames: u32, payload_bytes: usize, is_compressed: bool },
 }
 
 impl ClientHead {
@@ -44,17 +54,19 @@ impl ClientHead {
         limits: &SessionLimits,
     ) -> Result<Option<(Self, usize)>, ProtocolError> {
         let [first, rest @ ..] = bytes else { return Ok(None) };
+        let is_compressed = first & RSV1 != 0;
         let opcode = opcode_of(*first, pending, limits)?;
         let [second, rest @ ..] = rest else { return Ok(None) };
         // RFC 6455 5.1: a server MUST close the connection upon receiving a frame that is not masked
         if second & 0x80 == 0 {
             return Err(ProtocolError::Unmasked);
         }
-        let Some((payload_len, rest)) = length_of(second & 0x7f, rest, opcode, pending, limits)? else {
+        let allowance = allowance(pending, is_compressed, limits);
+        let Some((payload_len, rest)) = length_of(second & 0x7f, rest, opcode, allowance)? else {
             return Ok(None);
         };
         let Some((&key, rest)) = rest.split_first_chunk::<4>() else { return Ok(None) };
-        let head = Self { opcode, fin: first & 0x80 != 0, key, payload_len };
+        let head = Self { opcode, fin: first & 0x80 != 0, key, payload_len, is_compressed };
         Ok(Some((head, bytes.len() - rest.len())))
     }
 }
@@ -63,7 +75,7 @@ impl ClientHead {
 #[inline]
 fn opcode_of(first: u8, pending: Pending, limits: &SessionLimits) -> Result<OpCode, ProtocolError> {
     // RFC 6455 5.2: RSV1, RSV2, RSV3 MUST be 0 unless an extension is negotiated that defines them
-    if first & 0x70 != 0 {
+    if first & RSV != 0 && !may_have_rsv(first, pending) {
         return Err(ProtocolError::ReservedBits);
     }
     // RFC 6455 5.2: if an unknown opcode is received, the receiving endpoint MUST fail the connection
@@ -75,7 +87,7 @@ fn opcode_of(first: u8, pending: Pending, limits: &SessionLimits) -> Result<OpCo
         }
         // RFC 6455 5.4: the frames of one message MUST NOT be interleaved with those of another
         (OpCode::Text | OpCode::Binary, Pending::Message { .. }) => Err(ProtocolError::MissingContinuation),
-        (OpCode::Continuation, Pending::Nothing) => Err(ProtocolError::StrayContinuation),
+        (OpCode::Continuation, Pending::Nothing { .. }) => Err(ProtocolError::StrayContinuation),
         (OpCode::Continuation, Pending::Message { frames, .. })
             if frames >= limits.frames_per_message_max =>
         {
@@ -85,15 +97,35 @@ fn opcode_of(first: u8, pending: Pending, limits: &SessionLimits) -> Result<OpCo
     }
 }
 
+// RFC 7692 6.1 and 7.2.1: RSV1 on the first frame of a data message alone, and of its own only that
+fn may_have_rsv(first: u8, pending: Pending) -> bool {
+    let may_be_compressed = matches!(pending, Pending::Nothing { may_be_compressed: true });
+    may_be_compressed && first & RSV == RSV1 && matches!(first & 0x0f, 1 | 2)
+}
+
+/// The most payload that the frame may have.
+#[inline]
+fn allowance(pending: Pending, is_compressed: bool, limits: &SessionLimits) -> usize {
+    let most = |is_compressed: bool| {
+        let plain = limits.message_bytes_max;
+        if is_compressed { plain.saturating_add(plain / COMPRESSED_EXCESS_DIVISOR + 64) } else { plain }
+    };
+    match pending {
+        Pending::Nothing { .. } => most(is_compressed),
+        Pending::Message { payload_bytes, is_compressed, .. } => {
+            most(is_compressed).saturating_sub(payload_bytes)
+        }
+    }
+}
+
 /// The length of the payload and what follows it in `rest`, given the seven bits of the second byte.
 #[inline]
-fn length_of<'a>(
+fn length_of(
     seven_bits: u8,
-    rest: &'a [u8],
+    rest: &[u8],
     opcode: OpCode,
-    pending: Pending,
-    limits: &SessionLimits,
-) -> Result<Option<(usize, &'a [u8])>, ProtocolError> {
+    allowance: usize,
+) -> Result<Option<(usize, &[u8])>, ProtocolError> {
     if opcode.is_control() {
         return match seven_bits {
             // RFC 6455 5.5: all control frames MUST have a payload length of 125 bytes or less
@@ -103,10 +135,6 @@ fn length_of<'a>(
             length => Ok(Some((usize::from(length), rest))),
         };
     }
-    let allowance = match pending {
-        Pending::Nothing => limits.message_bytes_max,
-        Pending::Message { bytes, .. } => limits.message_bytes_max.saturating_sub(bytes),
-    };
     match seven_bits {
         127 => extended_length::<8>(rest, 0x1_0000, allowance),
         126 => extended_length::<2>(rest, 126, allowance),

@@ -52,6 +52,7 @@ impl OpCode {
 }
 
 const FIN: u8 = 0x80;
+const RSV1: u8 = 0x40;
 
 /// The most bytes that a server's frame head has: 2, and 8 of extended length.
 const HEAD_BYTES_MAX: usize = 10;
@@ -105,6 +106,22 @@ pub fn frame_head(opcode: OpCode, payload_len: usize) -> FrameHead {
         10
     };
     FrameHead { bytes, length }
+}
+
+/// The head of an unfragmented frame whose payload is a message that a [`Deflater`](super::Deflater) has compressed to
+/// `payload_len` bytes.
+///
+/// ```
+/// use dormouse::wire::{OpCode, compressed_frame_head};
+///
+/// assert_eq!(compressed_frame_head(OpCode::Text, 7).as_slice(), [0xc1, 7]); // RFC 7692 7.2.3.1
+/// ```
+pub fn compressed_frame_head(opcode: OpCode, payload_len: usize) -> FrameHead {
+    // RFC 7692 6.1: RSV1 MUST NOT be set on control frames
+    debug_assert!(!opcode.is_control());
+    let mut head = frame_head(opcode, payload_len);
+    head.bytes[0] |= RSV1;
+    head
 }
 
 /// The bytes of a whole frame from the server with `payload_len` bytes of payload.

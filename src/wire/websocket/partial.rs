@@ -1,11 +1,12 @@
 //! What a session remembers while a message or a frame is incomplete.
 //!
 //! Owns the three things that can be incomplete and the rule which of them the next byte belongs to. It exists only
-//! then: between messages a session is two words.
+//! then, or while the connection has a context to inflate with: between messages a session is two words.
 
 use super::assembly::Assembly;
 use super::client_head::{ClientHead, HEAD_BYTES_MAX, Pending};
 use super::control::UnfinishedControl;
+use super::deflate::{Context, Inflater, Inflaters};
 use super::event::{Event, Input, MessageKind};
 use super::frame::OpCode;
 use super::protocol_error::ProtocolError;
@@ -20,6 +21,8 @@ pub(super) struct Partial {
     message: Option<Assembly>,
     control: Option<UnfinishedControl>,
     head: Option<HeadBytes>,
+    /// What the message is inflated with, or the next will be.
+    inflater: Option<Box<Inflater>>,
 }
 
 /// The first bytes of a frame head.
@@ -31,19 +34,32 @@ struct HeadBytes {
 
 impl Partial {
     pub(super) fn is_empty(&self) -> bool {
+        self.is_between_messages() && self.inflater.is_none()
+    }
+
+    fn is_between_messages(&self) -> bool {
         self.message.is_none() && self.control.is_none() && self.head.is_none()
     }
 
-    /// What the next frame has to fit to.
-    pub(super) fn pending(&self) -> Pending {
-        self.message.as_ref().map_or(Pending::Nothing, Assembly::pending)
+    /// What the next frame has to fit to, if a message is open.
+    pub(super) fn pending(&self) -> Option<Pending> {
+        self.message.as_ref().map(Assembly::pending)
     }
 
-    /// The bytes of memory that are held.
-    pub(super) fn held_bytes(&self) -> usize {
+    /// The bytes of memory that are held for what is incomplete.
+    pub(super) fn held_bytes(&self, context: Option<Context>) -> usize {
+        if self.is_between_messages() {
+            return 0;
+        }
         let message = self.message.as_ref().map_or(0, Assembly::held_bytes);
         let control = self.control.as_ref().map_or(0, UnfinishedControl::held_bytes);
-        size_of::<Self>() + message + control
+        let is_own = self.inflater.is_some() && context == Some(Context::OfMessage);
+        size_of::<Self>() + message + control + if is_own { Inflater::BYTES } else { 0 }
+    }
+
+    /// Whether there is a context that outlives messages.
+    pub(super) fn has_context(&self, context: Option<Context>) -> bool {
+        self.inflater.is_some() && context == Some(Context::OfConnection)
     }
 
     /// Whether the next byte is one of a payload, or the end of one has not been noticed.
@@ -52,7 +68,10 @@ impl Partial {
     }
 
     /// Begins the frame of `head`; its payload goes through [`take_payload`](Self::take_payload).
-    pub(super) fn begin(&mut self, head: ClientHead) {
+    pub(super) fn begin(&mut self, head: ClientHead, inflaters: &mut Inflaters) {
+        if head.is_compressed {
+            self.inflater.get_or_insert_with(|| inflaters.take());
+        }
         match (head.opcode, &mut self.message) {
             (OpCode::Text, _) => self.message = Some(Assembly::new(MessageKind::Text, head)),
             (OpCode::Binary, _) => self.message = Some(Assembly::new(MessageKind::Binary, head)),
@@ -73,6 +92,8 @@ impl Partial {
         &mut self,
         input: &mut Input<'a>,
         limits: &SessionLimits,
+        context: Option<Context>,
+        inflaters: &mut Inflaters,
     ) -> Result<Option<Event<'a>>, ProtocolError> {
         // RFC 6455 5.4: control frames in the middle of a fragmented message MUST be handled
         if let Some(control) = &mut self.control {
@@ -81,11 +102,32 @@ impl Partial {
             return whole.map(UnfinishedControl::into_event).transpose();
         }
         if let Some(message) = &mut self.message {
-            message.take(input, limits)?;
-            let whole = self.message.take_if(|message| message.is_whole());
-            return whole.map(Assembly::into_event).transpose();
+            message.take(input, limits, self.inflater.as_deref_mut(), inflaters)?;
+            let Some(mut whole) = self.message.take_if(|message| message.is_whole()) else { return Ok(None) };
+            if whole.is_compressed() {
+                self.finish(&mut whole, limits, context, inflaters)?;
+            }
+            return whole.into_event().map(Some);
         }
         Ok(None)
+    }
+
+    /// Ends a compressed message, and its context unless that is the connection's.
+    fn finish(
+        &mut self,
+        message: &mut Assembly,
+        limits: &SessionLimits,
+        context: Option<Context>,
+        inflaters: &mut Inflaters,
+    ) -> Result<(), ProtocolError> {
+        let context = context.unwrap_or(Context::OfMessage);
+        let Some(mut inflater) = self.inflater.take() else { return Err(ProtocolError::CompressedData) };
+        message.finish(limits, &mut inflater, context, inflaters)?;
+        match context {
+            Context::OfMessage => inflaters.give_back(inflater),
+            Context::OfConnection => self.inflater = Some(inflater),
+        }
+        Ok(())
     }
 
     /// Keeps the first bytes of a head.
@@ -101,9 +143,9 @@ impl Partial {
     pub(super) fn complete_head(
         &mut self,
         input: &mut Input<'_>,
+        pending: Pending,
         limits: &SessionLimits,
     ) -> Result<Option<ClientHead>, ProtocolError> {
-        let pending = self.pending();
         let Some(begun) = &mut self.head else { return Ok(None) };
         while let [byte] = input.take(1) {
             begun.push(*byte);

@@ -45,6 +45,8 @@ pub enum ProtocolError {
     TextNotUtf8,
     /// A close reason that is not UTF-8.
     ReasonNotUtf8,
+    /// A compressed message that cannot be inflated, or ends before its end.
+    CompressedData,
     /// A message in more frames than [`SessionLimits::frames_per_message_max`](super::SessionLimits).
     TooManyFrames,
     /// A message of more bytes than [`SessionLimits::message_bytes_max`](super::SessionLimits).
@@ -67,7 +69,8 @@ impl ProtocolError {
             | Self::LengthNotMinimal
             | Self::CloseCode => close::PROTOCOL_ERROR,
             // RFC 6455 8.1: fail the connection; 7.4.1: 1007 is the code for it
-            Self::TextNotUtf8 | Self::ReasonNotUtf8 => close::INVALID_PAYLOAD,
+            // RFC 7692 names none: 1007, "not consistent with the type of the message", as `ws` has it
+            Self::TextNotUtf8 | Self::ReasonNotUtf8 | Self::CompressedData => close::INVALID_PAYLOAD,
             // Not 1009: the message may be small, and a client that reads 1009 would send less instead of otherwise.
             Self::TooManyFrames => close::POLICY,
             Self::MessageTooLarge => close::TOO_BIG,
@@ -91,6 +94,7 @@ impl fmt::Display for ProtocolError {
             Self::CloseCode => "RFC 6455 7.4: the close code may not be sent",
             Self::TextNotUtf8 => "RFC 6455 8.1: a text message is UTF-8",
             Self::ReasonNotUtf8 => "RFC 6455 5.5.1: a close reason is UTF-8",
+            Self::CompressedData => "RFC 7692 7.2.2: a compressed message is DEFLATE data and complete",
             Self::TooManyFrames => "RFC 6455 7.4.1: the message has too many frames",
             Self::MessageTooLarge => "RFC 6455 7.4.1: the message is too large",
         })
@@ -103,7 +107,7 @@ impl std::error::Error for ProtocolError {}
 mod tests {
     use super::*;
 
-    const ALL: [ProtocolError; 15] = {
+    const ALL: [ProtocolError; 16] = {
         use ProtocolError::*;
         [
             ReservedBits,
@@ -119,6 +123,7 @@ mod tests {
             CloseCode,
             TextNotUtf8,
             ReasonNotUtf8,
+            CompressedData,
             TooManyFrames,
             MessageTooLarge,
         ]
@@ -129,7 +134,7 @@ mod tests {
     fn every_mistake_names_its_clause_and_fits_into_a_close_frame() {
         for error in ALL {
             let text = error.to_string();
-            assert!(text.starts_with("RFC 6455 ") && text.len() <= close::REASON_BYTES_MAX, "{text}");
+            assert!(text.starts_with("RFC ") && text.len() <= close::REASON_BYTES_MAX, "{text}");
             assert!(close::is_allowed_on_wire(error.close_code()), "{error:?}");
         }
     }

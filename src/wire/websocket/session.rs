@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use super::client_head::{ClientHead, Pending};
 use super::control::parse_close;
+use super::deflate::{Context, DeflateAgreement, Inflater, Inflaters};
 use super::event::{Event, Input, MessageKind, Payload};
 use super::frame::OpCode;
 use super::mask::unmask;
@@ -65,12 +66,24 @@ impl Default for SessionLimits {
 pub struct Session {
     partial: Option<Box<Partial>>,
     closed: bool,
+    /// Whose contexts inflate compressed messages; none may come if that was not agreed.
+    context: Option<Context>,
 }
 
 impl Session {
     /// The state after the opening handshake.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The state after an opening handshake in which compression was agreed.
+    ///
+    /// Messages that stand alone cost no memory between them. Otherwise the session keeps a context from the first
+    /// compressed message on; see [`context_bytes`](Self::context_bytes).
+    pub fn inflating(agreed: &DeflateAgreement) -> Self {
+        let stands_alone = agreed.client_no_context_takeover;
+        let context = if stands_alone { Context::OfMessage } else { Context::OfConnection };
+        Self { context: Some(context), ..Self::default() }
     }
 
     /// The next event in `input`, or `None` when all of it is taken. What is incomplete is kept, so that the next input
@@ -86,11 +99,26 @@ impl Session {
         input: &mut Input<'a>,
         limits: &SessionLimits,
     ) -> Result<Option<Event<'a>>, ProtocolError> {
+        self.poll_with(input, limits, &mut Inflaters::default())
+    }
+
+    /// The same with contexts that are used again: a session that inflates would make its own for each message.
+    ///
+    /// # Errors
+    ///
+    /// As [`poll`](Self::poll).
+    #[inline]
+    pub fn poll_with<'a>(
+        &mut self,
+        input: &mut Input<'a>,
+        limits: &SessionLimits,
+        inflaters: &mut Inflaters,
+    ) -> Result<Option<Event<'a>>, ProtocolError> {
         if self.closed {
             input.take(usize::MAX);
             return Ok(None);
         }
-        let polled = self.next_event(input, limits);
+        let polled = self.next_event(input, limits, inflaters);
         if let Err(_) | Ok(Some(Event::Close { .. })) = polled {
             // RFC 6455 5.5.1 and 7.1.7: after a Close, or a failure, no further data is processed
             self.end();
@@ -105,12 +133,13 @@ impl Session {
         &mut self,
         input: &mut Input<'a>,
         limits: &SessionLimits,
+        inflaters: &mut Inflaters,
     ) -> Result<Option<Event<'a>>, ProtocolError> {
         loop {
             if let Some(partial) = &mut self.partial
                 && partial.is_within_payload()
             {
-                let event = partial.take_payload(input, limits)?;
+                let event = partial.take_payload(input, limits, self.context, inflaters)?;
                 if event.is_some() || partial.is_within_payload() {
                     return Ok(event);
                 }
@@ -119,7 +148,7 @@ impl Session {
             if let Some(event) = whole_frame(&head, input)? {
                 return Ok(Some(event));
             }
-            self.partial.get_or_insert_default().begin(head);
+            self.partial.get_or_insert_default().begin(head, inflaters);
         }
     }
 
@@ -129,10 +158,16 @@ impl Session {
         input: &mut Input<'_>,
         limits: &SessionLimits,
     ) -> Result<Option<ClientHead>, ProtocolError> {
+        let nothing = Pending::Nothing { may_be_compressed: self.context.is_some() };
         let pending = match &mut self.partial {
-            Some(partial) if partial.has_head() => return partial.complete_head(input, limits),
-            Some(partial) => partial.pending(),
-            None => Pending::Nothing,
+            Some(partial) => {
+                let pending = partial.pending().unwrap_or(nothing);
+                if partial.has_head() {
+                    return partial.complete_head(input, pending, limits);
+                }
+                pending
+            }
+            None => nothing,
         };
         match ClientHead::read(input.peek(), pending, limits)? {
             Some((head, length)) => {
@@ -150,7 +185,13 @@ impl Session {
 
     /// The bytes of memory held for what is incomplete: what a budget over many sessions has to count.
     pub fn reassembly_bytes(&self) -> usize {
-        self.partial.as_ref().map_or(0, |partial| partial.held_bytes())
+        self.partial.as_ref().map_or(0, |partial| partial.held_bytes(self.context))
+    }
+
+    /// The bytes of memory held from one compressed message to the next.
+    pub fn context_bytes(&self) -> usize {
+        let has_context = self.partial.as_ref().is_some_and(|partial| partial.has_context(self.context));
+        if has_context { Inflater::BYTES } else { 0 }
     }
 
     /// Ends the session for a reason of the caller's, such as a budget over many sessions: what it holds is given back,
@@ -175,13 +216,13 @@ impl Session {
     }
 }
 
-/// The event of a frame that stands alone and is all here; `None`, and nothing taken, if it is a fragment or incomplete.
+/// The event of a frame that is plain, stands alone and is all here; `None`, and nothing taken, if it is not.
 #[inline]
 fn whole_frame<'a>(head: &ClientHead, input: &mut Input<'a>) -> Result<Option<Event<'a>>, ProtocolError> {
     // RFC 6455 5.4: both fragmented and unfragmented messages MUST be understood; the former are put together in
-    // `partial`
-    let is_fragment = !head.fin || head.opcode == OpCode::Continuation;
-    if is_fragment || head.payload_len > input.remaining() {
+    // `partial`, and so are those that come out of compression
+    let is_part = !head.fin || head.opcode == OpCode::Continuation || head.is_compressed;
+    if is_part || head.payload_len > input.remaining() {
         return Ok(None);
     }
     let payload = input.take(head.payload_len);

@@ -4,6 +4,7 @@
 use super::super::close;
 use super::*;
 
+mod deflate;
 mod hostile;
 mod memory;
 mod pieces;
@@ -74,11 +75,20 @@ fn text(content: &str) -> Heard {
 
 /// Everything that `session` hears in one input, up to and with an error.
 fn hear(session: &mut Session, received: &[u8], limits: &SessionLimits) -> Vec<Heard> {
+    hear_with(session, received, limits, &mut Inflaters::default())
+}
+
+fn hear_with(
+    session: &mut Session,
+    received: &[u8],
+    limits: &SessionLimits,
+    inflaters: &mut Inflaters,
+) -> Vec<Heard> {
     let mut received = received.to_vec();
     let mut input = Input::new(&mut received);
     let mut heard = Vec::new();
     loop {
-        match session.poll(&mut input, limits) {
+        match session.poll_with(&mut input, limits, inflaters) {
             Ok(Some(event)) => heard.push(Heard::from(event)),
             Ok(None) => break,
             Err(error) => heard.push(Heard::Error(error)),

@@ -6,7 +6,8 @@ use super::*;
 #[test]
 fn a_session_is_two_words() {
     assert_eq!(size_of::<Session>(), 16);
-    assert!(size_of::<Partial>() <= 128, "{}", size_of::<Partial>());
+    // Up to here malloc gives a chunk of 144.
+    assert!(size_of::<Partial>() <= 136, "{}", size_of::<Partial>());
     assert!(size_of::<Event<'_>>() <= 40, "{}", size_of::<Event<'_>>());
 }
 
