@@ -4,10 +4,10 @@
 use std::rc::Rc;
 
 use super::core::Core;
+use super::delivery::Queued;
 use super::durable_object::SlowReader;
 use super::message::Message;
 use super::slab::Key;
-use super::sockets::Queued;
 use super::web_socket::WebSocket;
 
 /// A broadcast being put together; see [`Context::broadcast`](super::Context::broadcast).

@@ -7,6 +7,7 @@ use std::rc::{Rc, Weak};
 use super::auto_response::AutoResponse;
 use super::connection::{Connection, FarObject, FarOwner, OpenState, Owner, Pause, Phase};
 use super::core::Core;
+use super::delivery::push_frame;
 use super::directory::ConnectionId;
 use super::driver::{Effect, Place, ShardId};
 use super::durable_object::SlowReader;
@@ -14,7 +15,6 @@ use super::mesh::{MeshMessage, SocketName, StayPut};
 use super::output::Segment;
 use super::remote::{Attached, Command, CommandBatch, FarConnection, FarEvent, Recipients, slice};
 use super::socket::CloseProgress;
-use super::sockets::push_frame;
 use crate::wire::{MessageKind, Payload, close, encode_close};
 
 impl Core {

@@ -14,6 +14,7 @@ mod connection;
 mod context;
 mod core;
 mod counters;
+mod delivery;
 mod directory;
 pub mod driver;
 mod durable_object;
