@@ -1,6 +1,9 @@
 //! The tests of the other files again, with every socket on the shard that accepted it while its object is at home on
 //! either of two: clients must not be able to tell.
 
+// Each of them brings the support modules along.
+#![allow(clippy::duplicate_mod)]
+
 #[path = "engine_failures.rs"]
 mod failures;
 #[path = "engine_frames.rs"]

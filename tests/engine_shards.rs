@@ -22,8 +22,8 @@ fn every_object_is_one_whichever_listener_a_client_came_through() {
         served.running().counters().iter().map(|counters| counters.namespaces[0].sockets.get()).collect();
     assert_eq!(sockets.iter().sum::<u64>(), 200);
     assert!(sockets.iter().all(|&sockets| sockets > 0), "{sockets:?}");
-    for object in 0..20 {
-        clients[object].send(text(&format!("all:{object}")));
+    for (object, client) in clients.iter_mut().enumerate().take(20) {
+        client.send(text(&format!("all:{object}")));
     }
     for (number, client) in clients.iter_mut().enumerate() {
         assert_eq!(client.text(), (number % 20).to_string());

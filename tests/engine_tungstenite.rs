@@ -117,7 +117,7 @@ fn large_messages_pass_up_to_the_limit_and_not_beyond() {
     let served = Served::start(1, |config| config.limits.output_bytes_per_socket = 33 * MIB);
     let mut client = connect(served.address, "/o/tungstenite-large");
     for size in [MIB, 16 * MIB, 32 * MIB] {
-        let bytes: Vec<u8> = (0..size).map(|at| (at * 31 >> 7) as u8).collect();
+        let bytes: Vec<u8> = (0..size).map(|at| ((at * 31) >> 7) as u8).collect();
         client.send(Message::binary(bytes.clone())).unwrap();
         let Message::Binary(echo) = client.read().unwrap() else { panic!("no binary message") };
         assert!(echo == bytes, "{size} bytes came back otherwise");

@@ -63,7 +63,7 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     bind_with(address, &[(libc::SOL_SOCKET, libc::SO_REUSEPORT), (libc::IPPROTO_TCP, libc::TCP_NODELAY)])
 }
 
-/// Whether no other socket is bound to `address`: those of another engine of the same user would let ours in beside
+/// Whether no other socket listens at `address`: those of another engine of the same user would let ours in beside
 /// them, and each would get a part of the other's clients.
 pub(super) fn check_unshared(address: SocketAddr) -> io::Result<()> {
     bind_with(address, &[]).map(drop)
@@ -164,14 +164,15 @@ mod tests {
         for text in ["127.0.0.1:0", "[::1]:0"] {
             let first = bind(text.parse().unwrap()).unwrap();
             let address = first.local_addr().unwrap();
-            assert_eq!(check_unshared(address).unwrap_err().kind(), io::ErrorKind::AddrInUse);
             let second = bind(address).unwrap();
             assert_eq!(second.local_addr().unwrap(), address);
             assert!(std::net::TcpStream::connect(address).is_err());
             listen(&second).unwrap();
             std::net::TcpStream::connect(address).unwrap();
+            assert_eq!(check_unshared(address).unwrap_err().kind(), io::ErrorKind::AddrInUse);
             stop_listening(&second);
             assert!(std::net::TcpStream::connect(address).is_err());
+            check_unshared(address).unwrap();
         }
     }
 
