@@ -96,7 +96,7 @@ pub struct Limits {
     pub body_bytes: usize,
     /// One received message, over all its fragments, in bytes; above: close 1009.
     pub message_bytes: usize,
-    /// Frames of one received message, empty ones included; above: close 1009.
+    /// Frames of one received message, empty ones included; above: close 1008.
     pub frames_per_message: usize,
     /// Half-received messages of one shard together, in bytes.
     pub reassembly_bytes_per_shard: usize,
@@ -112,7 +112,7 @@ pub struct Limits {
     pub mailbox_bytes_per_object: usize,
     /// A socket's serialized attachment, in bytes; above: the handler gets an error.
     pub attachment_bytes: usize,
-    /// Connections of the whole process; above: new ones wait in the kernel's backlog.
+    /// Connections of the whole process; above: new ones are closed.
     pub connections: usize,
     /// Sockets of one object; above: the handler gets an error.
     pub connections_per_object: usize,

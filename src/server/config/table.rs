@@ -143,7 +143,7 @@ pub(super) static KEYS: &[Key] = &[
     Key {
         name: "limits.frames_per_message",
         kind: Count(1..=16_777_216, |config| &mut config.limits.frames_per_message),
-        what: "Frames of one received message, empty ones included; above: close 1009",
+        what: "Frames of one received message, empty ones included; above: close 1008",
         why: "a 32 MiB message in pieces of 256 B; bounds the work that empty fragments cause",
     },
     Key {
@@ -191,7 +191,7 @@ pub(super) static KEYS: &[Key] = &[
     Key {
         name: "limits.connections",
         kind: Count(1..=10_000_000, |config| &mut config.limits.connections),
-        what: "Connections of the whole process; above: new ones wait in the kernel's backlog",
+        what: "Connections of the whole process; above: new ones are closed",
         why: "measured with 8 rings; each idle connection costs about half a KiB here, and more in the kernel",
     },
     Key {
