@@ -1,12 +1,11 @@
-//! One message to many sockets. Owns the choice of recipients; the frame is encoded once in each form that they
-//! want, and every outbox refers to the same bytes.
+//! One message to many sockets. Owns the choice of recipients; the frame is encoded once and every outbox refers to
+//! the same bytes.
 
 use std::rc::Rc;
 
 use super::core::Core;
 use super::delivery::Queued;
 use super::durable_object::SlowReader;
-use super::forms::Forms;
 use super::message::Message;
 use super::slab::Key;
 use super::web_socket::WebSocket;
@@ -59,12 +58,12 @@ impl Core {
         let mut recipients = 0;
         {
             let mut delivery = self.delivery(policy);
-            let mut forms = Forms::for_many(message);
+            let segment = delivery.output.encode(message);
             let mut deliver = |key: Key| {
                 if Some(key) == except {
                     return;
                 }
-                match delivery.queue(key, &mut forms) {
+                match delivery.queue(key, segment) {
                     Queued::Yes => recipients += 1,
                     Queued::Overflow => overflowing.push(key),
                     Queued::No => {}
@@ -74,8 +73,8 @@ impl Core {
                 Some(tag) => object.roster.tagged(tag).for_each(&mut deliver),
                 None => object.roster.oldest_first().for_each(&mut deliver),
             }
-            delivery.ship(&mut forms);
-            forms.discard_unused(&mut delivery.outboxes.output);
+            delivery.ship(segment);
+            delivery.output.discard_unused(segment);
         }
         object.messages_sent += recipients as u64;
         drop(objects);

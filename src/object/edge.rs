@@ -7,15 +7,15 @@ use std::rc::{Rc, Weak};
 use super::auto_response::AutoResponse;
 use super::connection::{Connection, FarObject, FarOwner, OpenState, Owner, Pause, Phase};
 use super::core::Core;
+use super::delivery::push_frame;
 use super::directory::ConnectionId;
 use super::driver::{Effect, Place, ShardId};
 use super::durable_object::SlowReader;
-use super::forms::Forms;
 use super::mesh::{MeshMessage, SocketName, StayPut};
 use super::output::Segment;
 use super::remote::{Attached, Command, CommandBatch, FarConnection, FarEvent, Recipients, slice};
 use super::socket::CloseProgress;
-use crate::wire::{DeflateAgreement, MessageKind, Payload, close, encode_close};
+use crate::wire::{MessageKind, Payload, close, encode_close};
 
 impl Core {
     /// Makes the connection at `place` carry the frames of a socket of another shard.
@@ -26,7 +26,6 @@ impl Core {
         name: SocketName,
         stay: &StayPut,
         response: &[u8],
-        agreement: Option<DeflateAgreement>,
     ) {
         let taken = self.with_connection(place, |connection| match &mut connection.phase {
             Phase::Http(http) => Some((connection.id, std::mem::take(&mut http.received))),
@@ -42,7 +41,7 @@ impl Core {
             close: CloseProgress::default(),
             reported_bytes: 0,
         };
-        self.carry_frames(place, Owner::Far(Box::new(owner)), agreement);
+        self.carry_frames(place, Owner::Far(Box::new(owner)));
         let connection = FarConnection { shard: self.shard, place, id };
         self.tell(shard, MeshMessage::Attached(Attached { socket: name.0, connection }));
         self.read_frames(place, &mut received);
@@ -105,13 +104,12 @@ impl Core {
         for command in commands {
             match command {
                 Command::Frame { to, frame } => {
-                    let frame = slice(&bytes, &frame);
-                    let segment = self.output.borrow_mut().encoded(frame);
-                    self.deliver(frame, segment, &to);
+                    let segment = self.output.borrow_mut().encoded(slice(&bytes, &frame));
+                    self.deliver(segment, &to);
                 }
                 Command::SharedFrame { to, frame } => {
-                    let segment = self.output.borrow_mut().shared(frame.clone());
-                    self.deliver(&frame, segment, &to);
+                    let segment = self.output.borrow_mut().shared(frame);
+                    self.deliver(segment, &to);
                 }
                 Command::Close { to, frame } => self.far_close(to, slice(&bytes, &frame)),
                 Command::Dismiss { to: (place, id), frame } => {
@@ -161,14 +159,14 @@ impl Core {
         .flatten()
     }
 
-    /// Puts one frame into the outboxes of all its recipients here; `segment` is where it lies.
-    fn deliver(self: &Rc<Core>, frame: &[u8], segment: Segment, to: &Recipients) {
+    /// Puts one frame into the outboxes of all its recipients here.
+    fn deliver(self: &Rc<Core>, segment: Segment, to: &Recipients) {
         let mut overflowing: Vec<Place> = Vec::new();
         {
             let mut connections = self.connections.borrow_mut();
-            let mut outboxes = self.outboxes();
-            let is_for_one = matches!(to, Recipients::One(..));
-            let mut forms = Forms::of_message_frame(frame, segment, is_for_one);
+            let mut output = self.output.borrow_mut();
+            let mut dirty = self.dirty.borrow_mut();
+            let bytes_max = self.settings().output_socket_bytes_max;
             let mut push = |place: Place, id: ConnectionId| {
                 let Some(Some(connection)) = connections.get_mut(place.0 as usize) else { return };
                 if connection.id != id {
@@ -182,7 +180,7 @@ impl Core {
                     return;
                 }
                 let policy = self.shared.classes[usize::from(owner.object.class)].slow_reader;
-                if !outboxes.push(place, connection, &mut forms) {
+                if !push_frame(place, connection, segment, &mut output, &mut dirty, bytes_max) {
                     match policy {
                         SlowReader::Close => overflowing.push(place),
                         SlowReader::DropNewest => self.counters.messages_dropped.add(1),
@@ -193,7 +191,7 @@ impl Core {
                 Recipients::One(place, id) => push(*place, *id),
                 Recipients::Many(all) => all.iter().for_each(|(place, id)| push(*place, *id)),
             }
-            forms.discard_unused(&mut outboxes.output);
+            output.discard_unused(segment);
         }
         for place in overflowing {
             self.counters.slow_readers_closed.add(1);

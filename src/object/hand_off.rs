@@ -3,7 +3,6 @@
 
 use std::rc::Rc;
 
-use super::compression::Agreed;
 use super::connection::{Connection, Departure, OpenState, Owner, Pause, Phase};
 use super::core::Core;
 use super::directory::ConnectionId;
@@ -12,17 +11,11 @@ use super::mesh::{HandOff, MeshMessage};
 use super::moment::Moment;
 use super::slab::Key;
 use super::socket::Link;
-use crate::wire::{DeflateAgreement, Session};
+use crate::wire::Session;
 
 impl Core {
     /// Makes the connection at `place` carry the frames of a socket of this shard.
-    pub(crate) fn open(
-        self: &Rc<Core>,
-        place: Place,
-        socket: Key,
-        response: &[u8],
-        agreement: Option<DeflateAgreement>,
-    ) {
+    pub(crate) fn open(self: &Rc<Core>, place: Place, socket: Key, response: &[u8]) {
         let received = self.with_connection(place, |connection| match &mut connection.phase {
             Phase::Http(http) => std::mem::take(&mut http.received),
             _ => Vec::new(),
@@ -46,7 +39,7 @@ impl Core {
         if !pending.is_empty() {
             self.queue_bytes(place, &pending);
         }
-        self.carry_frames(place, Owner::Near(socket), agreement);
+        self.carry_frames(place, Owner::Near(socket));
         if close_sent {
             self.await_close(place);
         }
@@ -57,17 +50,13 @@ impl Core {
         }
     }
 
-    /// From here on the connection carries frames. What was queued before is not compressed.
-    pub(crate) fn carry_frames(&self, place: Place, owner: Owner, agreement: Option<DeflateAgreement>) {
+    /// From here on the connection carries frames.
+    pub(crate) fn carry_frames(&self, place: Place, owner: Owner) {
         let now = self.now_ms();
-        if let Some(agreement) = &agreement {
-            self.compressor.borrow_mut().opened(place, agreement);
-        }
         self.with_connection(place, |connection| {
             connection.phase = Phase::Open(OpenState {
                 owner,
-                session: agreement.as_ref().map_or_else(Session::new, Session::inflating),
-                agreed: Agreed::new(agreement.as_ref()),
+                session: Session::new(),
                 heard: Moment::not_before(now),
                 is_pinged: false,
                 pause: Pause::Not,
@@ -107,7 +96,7 @@ impl Core {
 
     /// Sends connection and state to the shard of its object. The record leaves this shard at once.
     pub(crate) fn hand_off(&self, place: Place, departure: Departure) {
-        let Departure { target, socket, response, deflate } = departure;
+        let Departure { target, socket, response } = departure;
         let token = self.tokens.get().wrapping_add(1);
         self.tokens.set(token);
         let state = self.with_connection(place, |connection| match &mut connection.phase {
@@ -117,7 +106,7 @@ impl Core {
         let Some(Some((id, received))) = state else { return };
         self.remove_connection(place);
         let from = self.shard;
-        let state = HandOff { from, token, connection: id.0, socket: socket.0, response, received, deflate };
+        let state = HandOff { from, token, connection: id.0, socket: socket.0, response, received };
         self.departing.borrow_mut().insert(token, (target, id));
         self.tell(target, MeshMessage::HandOff(Box::new(state)));
         self.effect(Effect::HandOff { place, target, token });
@@ -151,7 +140,7 @@ impl Core {
             http.received = state.received;
         }
         self.insert_connection(place, connection);
-        self.open(place, state.socket, &state.response, state.deflate);
+        self.open(place, state.socket, &state.response);
     }
 
     pub(crate) fn hand_off_aborted(self: &Rc<Core>, from: ShardId, token: u32) {

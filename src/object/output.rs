@@ -16,7 +16,8 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::wire::FrameHead;
+use super::message::Message;
+use crate::wire;
 
 /// Size of an arena chunk, bytes. Also the bound below which frames are packed together: a frame of half a chunk or
 /// more would waste what it does not fill.
@@ -102,14 +103,10 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    #[cfg(test)]
-    pub(crate) fn encode(&mut self, message: super::message::Message<'_>) -> Segment {
+    /// Encodes one message as one frame. The segment carries no reference yet.
+    pub(crate) fn encode(&mut self, message: Message<'_>) -> Segment {
         let payload = message.as_bytes();
-        self.frame(crate::wire::frame_head(message.opcode(), payload.len()), payload)
-    }
-
-    /// Takes a frame that consists of these. The segment carries no reference yet.
-    pub(crate) fn frame(&mut self, head: FrameHead, payload: &[u8]) -> Segment {
+        let head = wire::frame_head(message.opcode(), payload.len());
         self.encoded_frames += 1;
         self.append(&[head.as_slice(), payload])
     }
@@ -276,7 +273,6 @@ impl Output {
 
 #[cfg(test)]
 mod tests {
-    use super::super::message::Message;
     use super::*;
 
     #[test]

@@ -7,7 +7,6 @@ use super::auto_response::{AutoResponse, WebSocketRequestResponsePair};
 use super::core::Core;
 use super::directory::ConnectionId;
 use super::error::ApiError;
-use super::forms::Forms;
 use super::message::Message;
 use super::slab::Key;
 use super::socket::{Link, ReadyState, Socket};
@@ -124,7 +123,7 @@ impl Core {
             object.messages_sent += 1;
             self.shared.classes[usize::from(object.class)].slow_reader
         };
-        if self.queue_forms(key, policy, Forms::for_one(message)) {
+        if self.queue_frame(key, policy, |output| output.encode(message)) {
             self.counters.frames_queued.add(1);
         }
         Ok(())
