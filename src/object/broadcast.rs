@@ -1,11 +1,12 @@
-//! One message to many sockets. Owns the choice of recipients; the frame is encoded once and every outbox refers to
-//! the same bytes.
+//! One message to many sockets. Owns the choice of recipients; the frame is encoded once in each form that they
+//! want, and every outbox refers to the same bytes.
 
 use std::rc::Rc;
 
 use super::core::Core;
 use super::delivery::Queued;
 use super::durable_object::SlowReader;
+use super::forms::Forms;
 use super::message::Message;
 use super::slab::Key;
 use super::web_socket::WebSocket;
@@ -58,12 +59,12 @@ impl Core {
         let mut recipients = 0;
         {
             let mut delivery = self.delivery(policy);
-            let segment = delivery.output.encode(message);
+            let mut forms = Forms::for_many(message);
             let mut deliver = |key: Key| {
                 if Some(key) == except {
                     return;
                 }
-                match delivery.queue(key, segment) {
+                match delivery.queue(key, &mut forms) {
                     Queued::Yes => recipients += 1,
                     Queued::Overflow => overflowing.push(key),
                     Queued::No => {}
@@ -73,8 +74,8 @@ impl Core {
                 Some(tag) => object.roster.tagged(tag).for_each(&mut deliver),
                 None => object.roster.oldest_first().for_each(&mut deliver),
             }
-            delivery.ship(segment);
-            delivery.output.discard_unused(segment);
+            delivery.ship(&mut forms);
+            forms.discard_unused(&mut delivery.outboxes.output);
         }
         object.messages_sent += recipients as u64;
         drop(objects);

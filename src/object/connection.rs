@@ -13,6 +13,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::auto_response::AutoResponse;
+use super::compression::Agreed;
 use super::directory::ConnectionId;
 use super::driver::ShardId;
 use super::http::Request;
@@ -21,7 +22,7 @@ use super::moment::Moment;
 use super::outbox::Outbox;
 use super::slab::Key;
 use super::socket::CloseProgress;
-use crate::wire::{BodyDecoder, HeadScanner, Session};
+use crate::wire::{BodyDecoder, DeflateAgreement, HeadScanner, Session};
 
 /// One connection.
 #[derive(Debug)]
@@ -107,6 +108,7 @@ pub(crate) struct FarObject {
 pub(crate) struct OpenState {
     pub(crate) owner: Owner,
     pub(crate) session: Session,
+    pub(crate) agreed: Agreed,
     /// When the last bytes came.
     pub(crate) heard: Moment,
     pub(crate) is_pinged: bool,
@@ -146,6 +148,8 @@ pub(crate) struct HttpState {
     pub(crate) accept: Option<[u8; 28]>,
     /// What the client offered in Sec-WebSocket-Protocol.
     pub(crate) offered_protocols: Vec<String>,
+    /// What to answer to its Sec-WebSocket-Extensions.
+    pub(crate) deflate: Option<DeflateAgreement>,
     /// An upgrade by another method than GET.
     pub(crate) upgrade_by_wrong_method: bool,
     /// The task that answers.
@@ -161,6 +165,7 @@ pub(crate) struct Departure {
     pub(crate) socket: SocketName,
     /// The encoded 101.
     pub(crate) response: Vec<u8>,
+    pub(crate) deflate: Option<DeflateAgreement>,
 }
 
 /// How far a request has come.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::calls::Calls;
 use super::class::Class;
+use super::compression::Compressor;
 use super::connection::{Connection, FarObject};
 use super::counters::ShardCounters;
 use super::directory::{ConnectionId, Directory};
@@ -27,6 +28,7 @@ use super::timers::Timers;
 use super::watch::Watch;
 use super::wheel::Wheel;
 use super::worker::ErasedWorker;
+use crate::wire::Inflaters;
 
 /// What all shards of an engine have in common.
 pub(crate) struct Shared {
@@ -36,6 +38,8 @@ pub(crate) struct Shared {
     pub(crate) worker: Arc<dyn ErasedWorker>,
     pub(crate) directory: Arc<Directory>,
     pub(crate) shards: u16,
+    /// Of each shard.
+    pub(crate) counters: Vec<Arc<ShardCounters>>,
 }
 
 pub(crate) struct Core {
@@ -50,6 +54,8 @@ pub(crate) struct Core {
     pub(crate) objects: RefCell<Slab<Object>>,
     pub(crate) names: RefCell<HashMap<(u16, IdBytes), Key>>,
     pub(crate) output: RefCell<Output>,
+    pub(crate) compressor: RefCell<Compressor>,
+    pub(crate) inflaters: RefCell<Inflaters>,
     /// Connections with something to send.
     pub(crate) dirty: RefCell<Vec<Place>>,
     pub(crate) tasks: Tasks,
@@ -86,6 +92,7 @@ impl Core {
         seed: u64,
     ) -> Rc<Core> {
         let shards = shared.shards;
+        let compressor = Compressor::new(shared.settings.deflate, counters.clone());
         Rc::new(Core {
             shard,
             shared,
@@ -98,6 +105,8 @@ impl Core {
             objects: RefCell::default(),
             names: RefCell::default(),
             output: RefCell::default(),
+            compressor: RefCell::new(compressor),
+            inflaters: RefCell::default(),
             dirty: RefCell::default(),
             tasks: Tasks::default(),
             calls: Calls::default(),
@@ -164,6 +173,7 @@ impl Core {
         let removed = self.connections.borrow_mut().get_mut(place.0 as usize).and_then(Option::take);
         if let Some(mut connection) = removed {
             connection.outbox.clear(&mut self.output.borrow_mut());
+            self.compressor.borrow_mut().closed(place);
             self.counters.connections.set(self.counters.connections.get() - 1);
         }
     }

@@ -60,6 +60,24 @@ pub struct ShardCounters {
     pub frames_encoded: Counter,
     /// Bytes copied to encode them.
     pub bytes_encoded: Counter,
+    /// Messages compressed: a broadcast counts once for each size of window that its recipients have.
+    pub compressions: Counter,
+    /// Bytes of these before.
+    pub compressed_from_bytes: Counter,
+    /// And after.
+    pub compressed_to_bytes: Counter,
+    /// Bytes of compressed payload received.
+    pub inflated_from_bytes: Counter,
+    /// What came out of them.
+    pub inflated_to_bytes: Counter,
+    /// Contexts now held to compress for one connection each.
+    pub deflate_contexts: Counter,
+    /// Connections that have, or were promised, a context to inflate what they send.
+    pub inflate_contexts: Counter,
+    /// The memory of both.
+    pub deflate_context_bytes: Counter,
+    /// Contexts taken back from idle connections because others needed the memory.
+    pub deflate_contexts_given_back: Counter,
     /// Messages answered by an auto-response pair.
     pub auto_responses: Counter,
     /// Sockets closed with 1013 because they did not read.

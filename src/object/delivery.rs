@@ -5,13 +5,15 @@ use std::cell::RefMut;
 use std::sync::Arc;
 
 use super::auto_response::AutoResponse;
-use super::connection::Connection;
+use super::compression::Compressor;
+use super::connection::{Connection, Phase};
 use super::core::Core;
 use super::counters::ShardCounters;
 use super::directory::ConnectionId;
 use super::driver::Place;
 use super::durable_object::SlowReader;
-use super::output::{Output, Segment};
+use super::forms::Forms;
+use super::output::Output;
 use super::remote::{COPIED_BYTES_MAX, Command, CommandBatch, Recipients};
 use super::slab::{Key, Slab};
 use super::socket::{Link, Socket};
@@ -34,48 +36,56 @@ pub(crate) enum Queued {
 
 /// The tables that queueing a frame needs, borrowed once for many frames.
 pub(crate) struct Delivery<'a> {
-    pub(crate) output: RefMut<'a, Output>,
+    pub(crate) outboxes: Outboxes<'a>,
     sockets: RefMut<'a, Slab<Socket>>,
     connections: RefMut<'a, Vec<Option<Connection>>>,
-    dirty: RefMut<'a, Vec<Place>>,
     /// Far recipients, by shard.
     far: RefMut<'a, Vec<Vec<(Place, ConnectionId)>>>,
     has_far: bool,
     commands: RefMut<'a, Vec<CommandBatch>>,
     counters: &'a ShardCounters,
     policy: SlowReader,
+}
+
+/// What putting frames into outboxes needs.
+pub(crate) struct Outboxes<'a> {
+    pub(crate) output: RefMut<'a, Output>,
+    compressor: RefMut<'a, Compressor>,
+    dirty: RefMut<'a, Vec<Place>>,
     bytes_max: usize,
 }
 
-/// Puts a frame into an outbox; `false` when its bound is reached.
-pub(crate) fn push_frame(
-    place: Place,
-    connection: &mut Connection,
-    segment: Segment,
-    output: &mut Output,
-    dirty: &mut Vec<Place>,
-    bytes_max: usize,
-) -> bool {
-    let factor = if connection.is_blocked { 1 } else { UNTRIED_FACTOR };
-    if connection.outbox.queued_bytes() >= (bytes_max * factor).min(QUEUED_BYTES_CEILING) {
-        return false;
+impl Outboxes<'_> {
+    /// Puts a message into an outbox, in the form that its connection wants; `false` when its bound is reached.
+    pub(crate) fn push(&mut self, place: Place, connection: &mut Connection, forms: &mut Forms<'_>) -> bool {
+        let factor = if connection.is_blocked { 1 } else { UNTRIED_FACTOR };
+        if connection.outbox.queued_bytes() >= (self.bytes_max * factor).min(QUEUED_BYTES_CEILING) {
+            return false;
+        }
+        let segment = match &connection.phase {
+            Phase::Open(open) => {
+                forms.for_connection(place, open.agreed, &mut self.compressor, &mut self.output)
+            }
+            _ => forms.plain(&mut self.output),
+        };
+        connection.outbox.push(segment, &mut self.output);
+        if !connection.is_dirty && !connection.is_blocked {
+            connection.is_dirty = true;
+            self.dirty.push(place);
+        }
+        true
     }
-    connection.outbox.push(segment, output);
-    if !connection.is_dirty && !connection.is_blocked {
-        connection.is_dirty = true;
-        dirty.push(place);
-    }
-    true
 }
 
 impl Delivery<'_> {
-    /// Sends a frame to the far sockets among those it was queued for: once to each shard.
-    pub(crate) fn ship(&mut self, segment: Segment) {
+    /// Sends a message to the far sockets among those it was queued for: once to each shard.
+    pub(crate) fn ship(&mut self, forms: &mut Forms<'_>) {
         if !self.has_far {
             return;
         }
         self.has_far = false;
-        let frame = self.output.bytes(segment);
+        let segment = forms.plain(&mut self.outboxes.output);
+        let frame = self.outboxes.output.bytes(segment);
         let shared: Option<Arc<[u8]>> = (frame.len() > COPIED_BYTES_MAX).then(|| frame.into());
         for (targets, batch) in self.far.iter_mut().zip(self.commands.iter_mut()) {
             let to = match targets[..] {
@@ -92,8 +102,8 @@ impl Delivery<'_> {
         }
     }
 
-    /// Puts a frame into the outbox of one socket.
-    pub(crate) fn queue(&mut self, key: Key, segment: Segment) -> Queued {
+    /// Puts a message into the outbox of one socket.
+    pub(crate) fn queue(&mut self, key: Key, forms: &mut Forms<'_>) -> Queued {
         let Some(socket) = self.sockets.get_mut(key) else { return Queued::No };
         if socket.close.sent {
             return Queued::No;
@@ -104,7 +114,7 @@ impl Delivery<'_> {
                 let Some(Some(connection)) = self.connections.get_mut(place.0 as usize) else {
                     return Queued::No;
                 };
-                push_frame(place, connection, segment, &mut self.output, &mut self.dirty, self.bytes_max)
+                self.outboxes.push(place, connection, forms)
             }
             Link::Far(far) => {
                 // The edge keeps the bound: it knows what waits.
@@ -113,9 +123,11 @@ impl Delivery<'_> {
                 return Queued::Yes;
             }
             Link::Pending(bytes) => {
-                let fits = bytes.len() < self.bytes_max * UNTRIED_FACTOR;
+                let fits = bytes.len() < self.outboxes.bytes_max * UNTRIED_FACTOR;
                 if fits {
-                    bytes.extend_from_slice(self.output.bytes(segment));
+                    // What the client will agree to is not known yet.
+                    let segment = forms.plain(&mut self.outboxes.output);
+                    bytes.extend_from_slice(self.outboxes.output.bytes(segment));
                 }
                 fits
             }
@@ -135,15 +147,22 @@ impl Delivery<'_> {
 impl Core {
     pub(crate) fn delivery(&self, policy: SlowReader) -> Delivery<'_> {
         Delivery {
-            output: self.output.borrow_mut(),
+            outboxes: self.outboxes(),
             sockets: self.sockets.borrow_mut(),
             connections: self.connections.borrow_mut(),
-            dirty: self.dirty.borrow_mut(),
             far: self.far_recipients.borrow_mut(),
             has_far: false,
             commands: self.commands.borrow_mut(),
             counters: &self.counters,
             policy,
+        }
+    }
+
+    pub(crate) fn outboxes(&self) -> Outboxes<'_> {
+        Outboxes {
+            output: self.output.borrow_mut(),
+            compressor: self.compressor.borrow_mut(),
+            dirty: self.dirty.borrow_mut(),
             bytes_max: self.settings().output_socket_bytes_max,
         }
     }
@@ -163,19 +182,13 @@ impl Core {
         }
     }
 
-    /// Queues a frame for one socket, wherever it is, if its bound allows; else the policy decides.
-    pub(crate) fn queue_frame(
-        &self,
-        key: Key,
-        policy: SlowReader,
-        frame: impl FnOnce(&mut Output) -> Segment,
-    ) -> bool {
+    /// Queues a message for one socket, wherever it is, if its bound allows; else the policy decides.
+    pub(crate) fn queue_forms(&self, key: Key, policy: SlowReader, mut forms: Forms<'_>) -> bool {
         let queued = {
             let mut delivery = self.delivery(policy);
-            let segment = frame(&mut delivery.output);
-            let queued = delivery.queue(key, segment);
-            delivery.ship(segment);
-            delivery.output.discard_unused(segment);
+            let queued = delivery.queue(key, &mut forms);
+            delivery.ship(&mut forms);
+            forms.discard_unused(&mut delivery.outboxes.output);
             queued
         };
         if let Queued::Overflow = queued {
@@ -187,7 +200,7 @@ impl Core {
     /// Queues the answer of an auto-response pair, which is output like any other.
     pub(crate) fn queue_auto_response(&self, key: Key, auto: &AutoResponse) {
         let policy = self.slow_reader_policy(key);
-        self.queue_frame(key, policy, |output| output.encoded(&auto.frame));
+        self.queue_forms(key, policy, Forms::of_frame(&auto.frame));
     }
 
     pub(crate) fn slow_reader_policy(&self, key: Key) -> SlowReader {
@@ -198,12 +211,10 @@ impl Core {
 
     /// Puts an encoded frame into an outbox; `false` when its bound is reached.
     pub(crate) fn queue_within_bound(&self, place: Place, connection: &mut Connection, frame: &[u8]) -> bool {
-        let mut output = self.output.borrow_mut();
-        let segment = output.encoded(frame);
-        let bytes_max = self.settings().output_socket_bytes_max;
-        let mut dirty = self.dirty.borrow_mut();
-        let fits = push_frame(place, connection, segment, &mut output, &mut dirty, bytes_max);
-        output.discard_unused(segment);
+        let mut outboxes = self.outboxes();
+        let mut forms = Forms::of_frame(frame);
+        let fits = outboxes.push(place, connection, &mut forms);
+        forms.discard_unused(&mut outboxes.output);
         fits
     }
 }

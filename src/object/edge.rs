@@ -7,15 +7,15 @@ use std::rc::{Rc, Weak};
 use super::auto_response::AutoResponse;
 use super::connection::{Connection, FarObject, FarOwner, OpenState, Owner, Pause, Phase};
 use super::core::Core;
-use super::delivery::push_frame;
 use super::directory::ConnectionId;
 use super::driver::{Effect, Place, ShardId};
 use super::durable_object::SlowReader;
+use super::forms::Forms;
 use super::mesh::{MeshMessage, SocketName, StayPut};
 use super::output::Segment;
 use super::remote::{Attached, Command, CommandBatch, FarConnection, FarEvent, Recipients, slice};
 use super::socket::CloseProgress;
-use crate::wire::{MessageKind, Payload, close, encode_close};
+use crate::wire::{DeflateAgreement, MessageKind, Payload, close, encode_close};
 
 impl Core {
     /// Makes the connection at `place` carry the frames of a socket of another shard.
@@ -26,6 +26,7 @@ impl Core {
         name: SocketName,
         stay: &StayPut,
         response: &[u8],
+        agreement: Option<DeflateAgreement>,
     ) {
         let taken = self.with_connection(place, |connection| match &mut connection.phase {
             Phase::Http(http) => Some((connection.id, std::mem::take(&mut http.received))),
@@ -41,7 +42,7 @@ impl Core {
             close: CloseProgress::default(),
             reported_bytes: 0,
         };
-        self.carry_frames(place, Owner::Far(Box::new(owner)));
+        self.carry_frames(place, Owner::Far(Box::new(owner)), agreement);
         let connection = FarConnection { shard: self.shard, place, id };
         self.tell(shard, MeshMessage::Attached(Attached { socket: name.0, connection }));
         self.read_frames(place, &mut received);
@@ -104,12 +105,13 @@ impl Core {
         for command in commands {
             match command {
                 Command::Frame { to, frame } => {
-                    let segment = self.output.borrow_mut().encoded(slice(&bytes, &frame));
-                    self.deliver(segment, &to);
+                    let frame = slice(&bytes, &frame);
+                    let segment = self.output.borrow_mut().encoded(frame);
+                    self.deliver(frame, segment, &to);
                 }
                 Command::SharedFrame { to, frame } => {
-                    let segment = self.output.borrow_mut().shared(frame);
-                    self.deliver(segment, &to);
+                    let segment = self.output.borrow_mut().shared(frame.clone());
+                    self.deliver(&frame, segment, &to);
                 }
                 Command::Close { to, frame } => self.far_close(to, slice(&bytes, &frame)),
                 Command::Dismiss { to: (place, id), frame } => {
@@ -159,14 +161,14 @@ impl Core {
         .flatten()
     }
 
-    /// Puts one frame into the outboxes of all its recipients here.
-    fn deliver(self: &Rc<Core>, segment: Segment, to: &Recipients) {
+    /// Puts one frame into the outboxes of all its recipients here; `segment` is where it lies.
+    fn deliver(self: &Rc<Core>, frame: &[u8], segment: Segment, to: &Recipients) {
         let mut overflowing: Vec<Place> = Vec::new();
         {
             let mut connections = self.connections.borrow_mut();
-            let mut output = self.output.borrow_mut();
-            let mut dirty = self.dirty.borrow_mut();
-            let bytes_max = self.settings().output_socket_bytes_max;
+            let mut outboxes = self.outboxes();
+            let is_for_one = matches!(to, Recipients::One(..));
+            let mut forms = Forms::of_message_frame(frame, segment, is_for_one);
             let mut push = |place: Place, id: ConnectionId| {
                 let Some(Some(connection)) = connections.get_mut(place.0 as usize) else { return };
                 if connection.id != id {
@@ -180,7 +182,7 @@ impl Core {
                     return;
                 }
                 let policy = self.shared.classes[usize::from(owner.object.class)].slow_reader;
-                if !push_frame(place, connection, segment, &mut output, &mut dirty, bytes_max) {
+                if !outboxes.push(place, connection, &mut forms) {
                     match policy {
                         SlowReader::Close => overflowing.push(place),
                         SlowReader::DropNewest => self.counters.messages_dropped.add(1),
@@ -191,7 +193,7 @@ impl Core {
                 Recipients::One(place, id) => push(*place, *id),
                 Recipients::Many(all) => all.iter().for_each(|(place, id)| push(*place, *id)),
             }
-            output.discard_unused(segment);
+            forms.discard_unused(&mut outboxes.output);
         }
         for place in overflowing {
             self.counters.slow_readers_closed.add(1);

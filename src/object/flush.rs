@@ -35,6 +35,10 @@ impl Core {
         };
         self.counters.frames_encoded.set(effort.0);
         self.counters.bytes_encoded.set(effort.1);
+        let inflaters = self.inflaters.borrow();
+        self.counters.inflated_from_bytes.set(inflaters.compressed_bytes());
+        self.counters.inflated_to_bytes.set(inflaters.inflated_bytes());
+        drop(inflaters);
         dirty.clear();
         let mut queue = self.dirty.borrow_mut();
         if queue.is_empty() {

@@ -26,6 +26,7 @@ impl Core {
     pub(crate) fn receive_frames(self: &Rc<Core>, place: Place, bytes: &mut [u8]) {
         let mut object_key = None;
         let mut refused = 0;
+        let mut inflaters = self.inflaters.borrow_mut();
         let then = self.with_connection(place, |connection| {
             let mut input = Input::new(bytes);
             let Connection { phase: Phase::Open(open), .. } = connection else { return Then::Nothing };
@@ -39,7 +40,7 @@ impl Core {
             }
             loop {
                 let Phase::Open(open) = &mut connection.phase else { return Then::Nothing };
-                match open.session.poll(&mut input, &self.settings().session) {
+                match open.session.poll_with(&mut input, &self.settings().session, &mut inflaters) {
                     Ok(None) => break,
                     Ok(Some(wire::Event::Message { kind, payload })) => {
                         if !self.forward_message(place, connection, kind, payload) {
@@ -71,6 +72,7 @@ impl Core {
             }
             self.count_reassembly(connection)
         });
+        drop(inflaters);
         if let Some(object) = object_key {
             self.wake_object(object);
         }

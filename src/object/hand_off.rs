@@ -3,6 +3,7 @@
 
 use std::rc::Rc;
 
+use super::compression::Agreed;
 use super::connection::{Connection, Departure, OpenState, Owner, Pause, Phase};
 use super::core::Core;
 use super::directory::ConnectionId;
@@ -11,11 +12,17 @@ use super::mesh::{HandOff, MeshMessage};
 use super::moment::Moment;
 use super::slab::Key;
 use super::socket::Link;
-use crate::wire::Session;
+use crate::wire::{DeflateAgreement, Session};
 
 impl Core {
     /// Makes the connection at `place` carry the frames of a socket of this shard.
-    pub(crate) fn open(self: &Rc<Core>, place: Place, socket: Key, response: &[u8]) {
+    pub(crate) fn open(
+        self: &Rc<Core>,
+        place: Place,
+        socket: Key,
+        response: &[u8],
+        agreement: Option<DeflateAgreement>,
+    ) {
         let received = self.with_connection(place, |connection| match &mut connection.phase {
             Phase::Http(http) => std::mem::take(&mut http.received),
             _ => Vec::new(),
@@ -39,7 +46,7 @@ impl Core {
         if !pending.is_empty() {
             self.queue_bytes(place, &pending);
         }
-        self.carry_frames(place, Owner::Near(socket));
+        self.carry_frames(place, Owner::Near(socket), agreement);
         if close_sent {
             self.await_close(place);
         }
@@ -50,13 +57,17 @@ impl Core {
         }
     }
 
-    /// From here on the connection carries frames.
-    pub(crate) fn carry_frames(&self, place: Place, owner: Owner) {
+    /// From here on the connection carries frames. What was queued before is not compressed.
+    pub(crate) fn carry_frames(&self, place: Place, owner: Owner, agreement: Option<DeflateAgreement>) {
         let now = self.now_ms();
+        if let Some(agreement) = &agreement {
+            self.compressor.borrow_mut().opened(place, agreement);
+        }
         self.with_connection(place, |connection| {
             connection.phase = Phase::Open(OpenState {
                 owner,
-                session: Session::new(),
+                session: agreement.as_ref().map_or_else(Session::new, Session::inflating),
+                agreed: Agreed::new(agreement.as_ref()),
                 heard: Moment::not_before(now),
                 is_pinged: false,
                 pause: Pause::Not,
@@ -96,7 +107,7 @@ impl Core {
 
     /// Sends connection and state to the shard of its object. The record leaves this shard at once.
     pub(crate) fn hand_off(&self, place: Place, departure: Departure) {
-        let Departure { target, socket, response } = departure;
+        let Departure { target, socket, response, deflate } = departure;
         let token = self.tokens.get().wrapping_add(1);
         self.tokens.set(token);
         let state = self.with_connection(place, |connection| match &mut connection.phase {
@@ -106,7 +117,7 @@ impl Core {
         let Some(Some((id, received))) = state else { return };
         self.remove_connection(place);
         let from = self.shard;
-        let state = HandOff { from, token, connection: id.0, socket: socket.0, response, received };
+        let state = HandOff { from, token, connection: id.0, socket: socket.0, response, received, deflate };
         self.departing.borrow_mut().insert(token, (target, id));
         self.tell(target, MeshMessage::HandOff(Box::new(state)));
         self.effect(Effect::HandOff { place, target, token });
@@ -140,7 +151,7 @@ impl Core {
             http.received = state.received;
         }
         self.insert_connection(place, connection);
-        self.open(place, state.socket, &state.response);
+        self.open(place, state.socket, &state.response, state.deflate);
     }
 
     pub(crate) fn hand_off_aborted(self: &Rc<Core>, from: ShardId, token: u32) {

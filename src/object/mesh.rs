@@ -10,6 +10,7 @@ use super::id::IdBytes;
 use super::remote::{Attached, CommandBatch, EventBatch};
 use super::slab::Key;
 use super::status::ObjectStatus;
+use crate::wire::DeflateAgreement;
 
 /// A message between worlds, delivered once and in order per pair of shards.
 #[derive(Debug)]
@@ -99,6 +100,8 @@ pub struct HandOff {
     pub(crate) response: Vec<u8>,
     /// What the client sent behind its request.
     pub(crate) received: Vec<u8>,
+    /// What the response says of compression.
+    pub(crate) deflate: Option<DeflateAgreement>,
 }
 
 /// A question for [`ObjectStatus`].

@@ -16,8 +16,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::message::Message;
-use crate::wire;
+use crate::wire::FrameHead;
 
 /// Size of an arena chunk, bytes. Also the bound below which frames are packed together: a frame of half a chunk or
 /// more would waste what it does not fill.
@@ -103,10 +102,14 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Encodes one message as one frame. The segment carries no reference yet.
-    pub(crate) fn encode(&mut self, message: Message<'_>) -> Segment {
+    #[cfg(test)]
+    pub(crate) fn encode(&mut self, message: super::message::Message<'_>) -> Segment {
         let payload = message.as_bytes();
-        let head = wire::frame_head(message.opcode(), payload.len());
+        self.frame(crate::wire::frame_head(message.opcode(), payload.len()), payload)
+    }
+
+    /// Takes a frame that consists of these. The segment carries no reference yet.
+    pub(crate) fn frame(&mut self, head: FrameHead, payload: &[u8]) -> Segment {
         self.encoded_frames += 1;
         self.append(&[head.as_slice(), payload])
     }
@@ -273,6 +276,7 @@ impl Output {
 
 #[cfg(test)]
 mod tests {
+    use super::super::message::Message;
     use super::*;
 
     #[test]

@@ -16,7 +16,7 @@ use super::tasks::TaskKind;
 use super::web_socket::WebSocket;
 use crate::wire::{
     self, BodyDecoder, Field, HeadKind, RequestError, encode_refusal, encode_response_head,
-    encode_switching_protocols, fields_named, list_contains, parse_head,
+    encode_switching_protocols, fields_named, list_contains, negotiate_deflate, parse_head,
 };
 
 /// What one step on the received bytes led to.
@@ -135,7 +135,7 @@ impl Core {
             fields_named(head, &fields, "upgrade").any(|value| list_contains(value, "websocket"));
         http.requests += 1;
         http.scanner = wire::HeadScanner::default();
-        (http.accept, http.offered_protocols) = (None, Vec::new());
+        (http.accept, http.offered_protocols, http.deflate) = (None, Vec::new(), None);
         match parsed.kind {
             HeadKind::Upgrade(upgrade) => {
                 let origins = &self.settings().origins;
@@ -144,6 +144,9 @@ impl Core {
                         origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin))
                     });
                 http.accept = Some(upgrade.accept);
+                let deflate = &self.settings().deflate;
+                http.deflate =
+                    negotiate_deflate(head, &fields, deflate.is_enabled.then_some(&deflate.terms))?;
                 http.offered_protocols = request
                     .headers
                     .get_all("Sec-WebSocket-Protocol")
@@ -316,10 +319,11 @@ impl Core {
                 http.accept.take(),
                 std::mem::take(&mut http.offered_protocols),
                 http.upgrade_by_wrong_method,
+                http.deflate.take(),
             )),
             _ => None,
         });
-        let Some(Some((accept, offered, by_wrong_method))) = facts else { return };
+        let Some(Some((accept, offered, by_wrong_method, deflate))) = facts else { return };
         let Some(accept) = accept else {
             if by_wrong_method {
                 return self.refuse(place, &RequestError::UpgradeMethod);
@@ -338,20 +342,24 @@ impl Core {
             return self.fail_upgrade(place, &ApiError::ResponseSocketNotAccepted.to_string());
         };
         let mut bytes = Vec::with_capacity(256);
+        let deflate = deflate
+            .map(|agreement| self.agreement_on(if stay.is_some() { self.shard } else { shard }, agreement));
+        let extensions = deflate.map(|agreement| agreement.to_string());
         // RFC 6455 4.2.2 (4) and 5.8: extensions are for the handshake to negotiate, not for the application to claim.
         let headers =
             headers.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("Sec-WebSocket-Extensions"));
-        encode_switching_protocols(&mut bytes, &accept, headers);
+        let extensions = extensions.as_deref().map(|extensions| ("Sec-WebSocket-Extensions", extensions));
+        encode_switching_protocols(&mut bytes, &accept, headers.chain(extensions));
         if self.is_draining.get() {
             self.abandon(shard, socket);
             return self.respond(place, Response::new(503, status_text(503)), false);
         }
         if shard == self.shard {
-            self.open(place, socket.0, &bytes);
+            self.open(place, socket.0, &bytes, deflate);
         } else if let Some(stay) = stay {
-            self.open_far(place, shard, socket, &stay, &bytes);
+            self.open_far(place, shard, socket, &stay, &bytes, deflate);
         } else {
-            self.depart(place, Departure { target: shard, socket, response: bytes });
+            self.depart(place, Departure { target: shard, socket, response: bytes, deflate });
         }
     }
 

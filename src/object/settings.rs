@@ -1,7 +1,7 @@
 //! What the operator decided, as the object layer needs it. Owns no defaults of its own beyond those documented
 //! here; reads no file.
 
-use crate::wire::{HeadLimits, SessionLimits};
+use crate::wire::{DeflateTerms, HeadLimits, SessionLimits};
 
 /// Limits and timeouts of one shard's world. Times are milliseconds, sizes are bytes.
 #[derive(Clone, Debug)]
@@ -48,6 +48,8 @@ pub struct Settings {
     pub close_ms: u64,
     /// Time for `fetch`, of a worker or an object, to answer.
     pub fetch_ms: u64,
+    /// Compression of messages.
+    pub deflate: DeflateSettings,
     /// Allowed values of the Origin header on an upgrade; empty allows all.
     pub origins: Vec<String>,
 }
@@ -76,7 +78,35 @@ impl Default for Settings {
             pong_ms: 10_000,
             close_ms: 5_000,
             fetch_ms: 30_000,
+            deflate: DeflateSettings::default(),
             origins: Vec::new(),
+        }
+    }
+}
+
+/// Compression of messages (RFC 7692).
+#[derive(Clone, Copy, Debug)]
+pub struct DeflateSettings {
+    /// Whether a client's offer is accepted.
+    pub is_enabled: bool,
+    /// What is agreed with clients that offer it.
+    pub terms: DeflateTerms,
+    /// 1, the fastest, to 9.
+    pub level: u8,
+    /// Shorter messages are sent as they are.
+    pub message_bytes_min: usize,
+    /// Memory that the contexts of one shard's connections may hold together.
+    pub context_bytes_max: usize,
+}
+
+impl Default for DeflateSettings {
+    fn default() -> DeflateSettings {
+        DeflateSettings {
+            is_enabled: true,
+            terms: DeflateTerms::default(),
+            level: 1,
+            message_bytes_min: 256,
+            context_bytes_max: 64 << 20,
         }
     }
 }

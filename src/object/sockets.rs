@@ -7,6 +7,7 @@ use super::auto_response::{AutoResponse, WebSocketRequestResponsePair};
 use super::core::Core;
 use super::directory::ConnectionId;
 use super::error::ApiError;
+use super::forms::Forms;
 use super::message::Message;
 use super::slab::Key;
 use super::socket::{Link, ReadyState, Socket};
@@ -123,7 +124,7 @@ impl Core {
             object.messages_sent += 1;
             self.shared.classes[usize::from(object.class)].slow_reader
         };
-        if self.queue_frame(key, policy, |output| output.encode(message)) {
+        if self.queue_forms(key, policy, Forms::for_one(message)) {
             self.counters.frames_queued.add(1);
         }
         Ok(())

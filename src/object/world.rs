@@ -74,7 +74,6 @@ impl WorldBuilder {
     pub fn build(self, shards: u16) -> WorldPlan {
         let counters = (0..shards).map(|_| Arc::new(ShardCounters::new(self.classes.len()))).collect();
         WorldPlan {
-            counters,
             watches: (0..shards).map(|_| Arc::default()).collect(),
             shared: Arc::new(Shared {
                 settings: self.settings,
@@ -83,6 +82,7 @@ impl WorldBuilder {
                 worker: self.worker,
                 directory: Arc::new(Directory::new(self.connections_max)),
                 shards,
+                counters,
             }),
         }
     }
@@ -92,21 +92,20 @@ impl WorldBuilder {
 #[derive(Clone)]
 pub struct WorldPlan {
     shared: Arc<Shared>,
-    counters: Vec<Arc<ShardCounters>>,
     watches: Vec<Arc<Watch>>,
 }
 
 impl WorldPlan {
     /// The world of one shard. `seed` is where its random numbers begin.
     pub fn world(&self, shard: ShardId, seed: u64) -> World {
-        let counters = self.counters[usize::from(shard.0)].clone();
+        let counters = self.shared.counters[usize::from(shard.0)].clone();
         let watch = self.watches[usize::from(shard.0)].clone();
         World { core: Core::new(shard, self.shared.clone(), counters, watch, seed) }
     }
 
     /// The counters of each shard.
     pub fn counters(&self) -> &[Arc<ShardCounters>] {
-        &self.counters
+        &self.shared.counters
     }
 
     /// What each shard runs, for a watchdog.
@@ -134,6 +133,7 @@ impl World {
     /// Sets the time; once at the beginning of a turn.
     pub fn set_now(&self, now: Now) {
         self.core.now.set(now);
+        self.core.compressor.borrow_mut().set_now(now.monotonic_ms);
     }
 
     /// Sets what wakes the driver when a handler is woken from another thread.

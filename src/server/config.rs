@@ -62,6 +62,8 @@ pub struct Config {
     pub pacing: Pacing,
     /// When an object's sockets spread over the shards.
     pub crowd: Crowd,
+    /// Compression of messages, for clients that offer it.
+    pub deflate: Deflate,
     /// Where metrics and health are served.
     pub metrics: Metrics,
     /// Text handed to objects as environment variables, by name.
@@ -177,6 +179,36 @@ impl Default for Crowd {
     }
 }
 
+/// `[deflate]`: compression of messages, permessage-deflate (RFC 7692), for clients that offer it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deflate {
+    /// Whether offers are accepted.
+    pub enabled: bool,
+    /// Whether a message may refer to those before it, which needs contexts for each connection.
+    pub context_takeover: bool,
+    /// Largest window in either direction, as a power of two: 9 to 15.
+    pub window_bits: usize,
+    /// How hard compression tries, from 1 (fast) to 9 (small).
+    pub level: usize,
+    /// Shorter messages are sent as they are, in bytes.
+    pub min_bytes: usize,
+    /// Contexts of one shard's connections together, in bytes.
+    pub context_bytes_per_shard: usize,
+}
+
+impl Default for Deflate {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            context_takeover: false,
+            window_bits: 15,
+            level: 1,
+            min_bytes: 256,
+            context_bytes_per_shard: 64 * MIB,
+        }
+    }
+}
+
 /// `[metrics]`: where metrics and health are served.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Metrics {
@@ -197,6 +229,7 @@ impl Default for Config {
             security: Security::default(),
             pacing: Pacing::default(),
             crowd: Crowd::default(),
+            deflate: Deflate::default(),
             metrics: Metrics::default(),
             vars: BTreeMap::new(),
         }

@@ -104,6 +104,16 @@ const COUNTERS: &[(&str, &str, OfShard)] = &[
     ("frames_queued", "Frames queued, one for each recipient", |shard| &shard.frames_queued),
     ("frames_encoded", "Frames encoded; a broadcast counts once", |shard| &shard.frames_encoded),
     ("bytes_encoded", "Bytes copied to encode them", |shard| &shard.bytes_encoded),
+    ("compressions", "Messages compressed; a broadcast counts once a size of window", |shard| {
+        &shard.compressions
+    }),
+    ("compressed_from_bytes", "Bytes of these before", |shard| &shard.compressed_from_bytes),
+    ("compressed_to_bytes", "Bytes of these after", |shard| &shard.compressed_to_bytes),
+    ("inflated_from_bytes", "Bytes of compressed payload received", |shard| &shard.inflated_from_bytes),
+    ("inflated_to_bytes", "Bytes that came out of them", |shard| &shard.inflated_to_bytes),
+    ("deflate_contexts_given_back", "Contexts taken from idle connections for lack of memory", |shard| {
+        &shard.deflate_contexts_given_back
+    }),
     ("auto_responses", "Messages answered by an auto-response pair", |shard| &shard.auto_responses),
     ("slow_readers_closed", "Sockets closed because they did not read", |shard| &shard.slow_readers_closed),
     ("messages_dropped", "Messages dropped because a socket did not read", |shard| &shard.messages_dropped),
@@ -119,6 +129,16 @@ const COUNTERS: &[(&str, &str, OfShard)] = &[
     ("mailbox_pauses", "Times a socket's reading paused for its object", |shard| &shard.mailbox_pauses),
     ("panics", "Handlers that panicked", |shard| &shard.panics),
     ("event_timeouts", "Events cancelled because they took too long", |shard| &shard.event_timeouts),
+];
+
+/// Numbers of what is there now, by shard.
+const GAUGES: &[(&str, &str, OfShard)] = &[
+    ("connections", "Connections open now", |shard| &shard.connections),
+    ("deflate_contexts", "Contexts to compress for one connection each", |shard| &shard.deflate_contexts),
+    ("inflate_contexts", "Connections with a context to inflate what they send", |shard| {
+        &shard.inflate_contexts
+    }),
+    ("deflate_context_bytes", "Memory of both", |shard| &shard.deflate_context_bytes),
 ];
 
 type OfNamespace = fn(&crate::object::NamespaceCounters) -> &Counter;
@@ -181,8 +201,10 @@ impl Collector for Source {
             let values = shards().flat_map(|(at, shard)| self.by_namespace(at, shard, *counter));
             self.family(&mut encoder, name, help, Kind::Counter, values)?;
         }
-        let connections = shards().map(|(at, shard)| (at, None, shard.connections.get()));
-        self.family(&mut encoder, "connections", "Connections open now", Kind::Gauge, connections)?;
+        for (name, help, gauge) in GAUGES {
+            let values = shards().map(|(at, shard)| (at, None, gauge(shard).get()));
+            self.family(&mut encoder, name, help, Kind::Gauge, values)?;
+        }
         let awake =
             shards().flat_map(|(at, shard)| self.by_namespace(at, shard, |namespace| &namespace.awake));
         self.family(&mut encoder, "objects_awake", "Instances in memory now", Kind::Gauge, awake)?;

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::config::Config;
-use crate::object::Settings;
+use super::config::{Config, Deflate};
+use crate::object::{DeflateSettings, Settings};
 use crate::shard::ShardSettings;
-use crate::wire::{HeadLimits, SessionLimits};
+use crate::wire::{DeflateTerms, HeadLimits, SessionLimits};
 
 /// Slots of a shard beyond the sockets of the largest object, for requests that are on their way to it.
 const SPARE_SLOTS: usize = 1_024;
@@ -44,7 +44,22 @@ pub(super) fn world_settings(config: &Config) -> Settings {
         pong_ms: ms(timeouts.pong),
         close_ms: ms(timeouts.close),
         fetch_ms: ms(timeouts.fetch),
+        deflate: deflate_settings(&config.deflate),
         origins: config.security.origins.clone(),
+    }
+}
+
+fn deflate_settings(deflate: &Deflate) -> DeflateSettings {
+    let byte = |number: usize| u8::try_from(number).unwrap_or(u8::MAX);
+    DeflateSettings {
+        is_enabled: deflate.enabled,
+        terms: DeflateTerms {
+            context_takeover: deflate.context_takeover,
+            window_bits: byte(deflate.window_bits),
+        },
+        level: byte(deflate.level),
+        message_bytes_min: deflate.min_bytes,
+        context_bytes_max: deflate.context_bytes_per_shard,
     }
 }
 

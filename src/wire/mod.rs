@@ -36,5 +36,5 @@ pub use http::{
 pub use websocket::{
     DeflateAgreement, DeflateTerms, Deflater, Event, FrameHead, Inflaters, Input, MessageKind, OpCode,
     Payload, ProtocolError, Session, SessionLimits, close, compressed_frame_head, encode_close, encode_frame,
-    frame_head, frame_len, negotiate_deflate, unmask,
+    frame_head, frame_len, negotiate_deflate, split_frame, unmask,
 };

@@ -104,7 +104,8 @@ fn raw(value: &DeValue<'_>) -> Raw {
         }
         DeValue::Float(number) => Raw::Float(number.as_str().parse().unwrap_or(f64::NAN)),
         DeValue::Array(list) => Raw::List(list.iter().map(|item| raw(item.get_ref())).collect()),
-        DeValue::Boolean(_) | DeValue::Datetime(_) | DeValue::Table(_) => Raw::Other,
+        DeValue::Boolean(value) => Raw::Switch(*value),
+        DeValue::Datetime(_) | DeValue::Table(_) => Raw::Other,
     }
 }
 

@@ -25,9 +25,11 @@ pub(super) enum Raw {
     Integer(i128),
     /// A TOML float.
     Float(f64),
+    /// A TOML boolean.
+    Switch(bool),
     /// A TOML array.
     List(Vec<Raw>),
-    /// A boolean, a date or a table: no key takes one.
+    /// A date or a table: no key takes one.
     Other,
     /// From the environment or a flag, where everything is text: numbers need no type, lists have commas.
     Untyped(String),
@@ -40,6 +42,7 @@ pub(super) enum Kind {
     Cores(Field<Cores>),
     LogFilter(Field<String>),
     Origins(Field<Vec<String>>),
+    Switch(Field<bool>),
     Count(RangeInclusive<usize>, Field<usize>),
     PowerOfTwo(RangeInclusive<usize>, Field<usize>),
     Size(RangeInclusive<usize>, Field<usize>),
@@ -59,6 +62,7 @@ impl Kind {
             Self::Cores(field) => *field(config) = text::cores(raw).ok_or(Refused(None))?,
             Self::LogFilter(field) => *field(config) = text::log_filter(raw).ok_or(Refused(None))?,
             Self::Origins(field) => *field(config) = text::origins(raw)?,
+            Self::Switch(field) => *field(config) = switch(raw)?,
             Self::Count(range, field) => *field(config) = within(range, count(raw))?,
             Self::PowerOfTwo(range, field) => *field(config) = power_of_two(range, raw)?,
             Self::Size(range, field) => *field(config) = size(range, raw)?,
@@ -85,6 +89,7 @@ impl Kind {
                 r#"a list of origins in lower case without a path, e.g. ["https://example.com"]; empty allows any"#
                     .to_owned()
             }
+            Self::Switch(_) => "true or false".to_owned(),
             Self::Count(range, _) => format!("a whole number from {} to {}", range.start(), range.end()),
             Self::PowerOfTwo(range, _) => format!("a power of two from {} to {}", range.start(), range.end()),
             Self::Size(range, _) => format!(
@@ -112,6 +117,7 @@ impl Kind {
                 let origins: Vec<_> = field(config).iter().map(|origin| text::quoted(origin)).collect();
                 format!("[{}]", origins.join(", "))
             }
+            Self::Switch(field) => field(config).to_string(),
             Self::Count(_, field) | Self::PowerOfTwo(_, field) => field(config).to_string(),
             // Plain bytes need no unit, and a bare number can be changed without quotes.
             Self::Size(_, field) => match size_text(*field(config), "") {
@@ -164,6 +170,23 @@ pub(super) fn count(raw: &Raw) -> Option<usize> {
         Raw::Integer(number) => usize::try_from(*number).ok(),
         Raw::Untyped(text) => parse_count(text.trim()),
         _ => None,
+    }
+}
+
+fn switch(raw: &Raw) -> Result<bool, Refused> {
+    match raw {
+        Raw::Switch(value) => Ok(*value),
+        Raw::Untyped(text) if text.trim() == "true" => Ok(true),
+        Raw::Untyped(text) if text.trim() == "false" => Ok(false),
+        raw => {
+            let text = raw.text().unwrap_or_default().to_ascii_lowercase();
+            let meant = match text.as_str() {
+                "true" | "on" | "yes" | "1" => Some("true"),
+                "false" | "off" | "no" | "0" => Some("false"),
+                _ => None,
+            };
+            Err(Refused(meant.map(str::to_owned)))
+        }
     }
 }
 

@@ -124,6 +124,27 @@ pub fn compressed_frame_head(opcode: OpCode, payload_len: usize) -> FrameHead {
     head
 }
 
+/// Opcode and payload of a whole, plain frame from the server; `None` if it is not one.
+///
+/// ```
+/// use dormouse::wire::{OpCode, encode_frame, split_frame};
+///
+/// let mut frame = Vec::new();
+/// encode_frame(&mut frame, OpCode::Binary, &[7; 300]);
+/// assert_eq!(split_frame(&frame), Some((OpCode::Binary, &[7; 300][..])));
+/// ```
+pub fn split_frame(frame: &[u8]) -> Option<(OpCode, &[u8])> {
+    let [first, length, ..] = frame else { return None };
+    let head_len = match length {
+        0..=125 => 2,
+        126 => 4,
+        _ => HEAD_BYTES_MAX,
+    };
+    let opcode = OpCode::from_nibble(first & 0x0f).filter(|opcode| first == &(FIN | *opcode as u8))?;
+    let payload = frame.get(head_len..)?;
+    (frame_len(payload.len()) == frame.len()).then_some((opcode, payload))
+}
+
 /// The bytes of a whole frame from the server with `payload_len` bytes of payload.
 ///
 /// ```

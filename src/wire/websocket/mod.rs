@@ -18,7 +18,7 @@ mod utf8;
 pub use deflate::{DeflateAgreement, DeflateTerms, Deflater, Inflaters, negotiate_deflate};
 pub use event::{Event, Input, MessageKind, Payload};
 pub use frame::{
-    FrameHead, OpCode, compressed_frame_head, encode_close, encode_frame, frame_head, frame_len,
+    FrameHead, OpCode, compressed_frame_head, encode_close, encode_frame, frame_head, frame_len, split_frame,
 };
 pub use mask::unmask;
 pub use protocol_error::ProtocolError;

@@ -71,6 +71,9 @@ pub struct Session {
 }
 
 impl Session {
+    /// The bytes of memory of a context to inflate with, if the session keeps one.
+    pub const CONTEXT_BYTES: usize = Inflater::BYTES;
+
     /// The state after the opening handshake.
     pub fn new() -> Self {
         Self::default()
@@ -191,7 +194,7 @@ impl Session {
     /// The bytes of memory held from one compressed message to the next.
     pub fn context_bytes(&self) -> usize {
         let has_context = self.partial.as_ref().is_some_and(|partial| partial.has_context(self.context));
-        if has_context { Inflater::BYTES } else { 0 }
+        if has_context { Self::CONTEXT_BYTES } else { 0 }
     }
 
     /// Ends the session for a reason of the caller's, such as a budget over many sessions: what it holds is given back,
