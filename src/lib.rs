@@ -18,7 +18,7 @@ pub mod wire;
 pub use object::{
     ApiError, Broadcast, ConnectionId, Context, DurableObject, Env, Error, Headers, Message, Namespace,
     ObjectId, ObjectStatus, ReadyState, Request, Response, Result, SlowReader, Stub, WebSocket,
-    WebSocketPair, WebSocketRequestResponsePair, Worker,
+    WebSocketEvent, WebSocketEvents, WebSocketPair, WebSocketRequestResponsePair, Worker,
 };
 pub use server::Engine;
 pub use wire::ProtocolError;

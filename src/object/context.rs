@@ -13,6 +13,7 @@ use super::id::ObjectId;
 use super::mailbox::Mailbox;
 use super::message::Message;
 use super::slab::Key;
+use super::standard::WebSocketEvents;
 use super::web_socket::WebSocket;
 
 /// What an object does with its sockets. Cheap to clone; keep one in the object.
@@ -44,6 +45,18 @@ impl Context {
     /// [`ApiError::TooManyWebSockets`]. The socket is not accepted then.
     pub fn accept_web_socket(&self, ws: &WebSocket, tags: &[&str]) -> Result<(), ApiError> {
         self.core.accept_web_socket(self.object, ws, tags)
+    }
+
+    /// Accepts a socket with the standard API (`accept()`): its events are read from what this returns, by a future
+    /// of [`Context::wait_until`], and no handler hears of them. The object stays in memory while such a socket is
+    /// open; when the instance fails, they end with 1011. They have no tags and no auto-response, and
+    /// [`Context::get_web_sockets`] and [`Context::broadcast`] leave them out.
+    ///
+    /// # Errors
+    /// [`ApiError::AcceptAfterHibernation`] after [`Context::accept_web_socket`], [`ApiError::AcceptTwice`],
+    /// [`ApiError::TooManyWebSockets`].
+    pub fn accept(&self, ws: &WebSocket) -> Result<WebSocketEvents, ApiError> {
+        self.core.accept(self.object, ws)
     }
 
     /// The object's sockets: all, newest first, or those with a tag, oldest first. A socket is listed until its

@@ -23,6 +23,7 @@ use super::remote::{CommandBatch, EventBatch};
 use super::settings::Settings;
 use super::slab::{Key, Slab};
 use super::socket::Socket;
+use super::standard::Finished;
 use super::tasks::Tasks;
 use super::timers::Timers;
 use super::watch::Watch;
@@ -76,6 +77,8 @@ pub(crate) struct Core {
     pub(crate) far_objects: RefCell<HashMap<(ShardId, Key), Weak<FarObject>>>,
     /// Sockets whose other end was dropped unused.
     pub(crate) abandoned: RefCell<Vec<(ShardId, SocketName)>>,
+    /// Standard sockets whose end was read, or will not be.
+    pub(crate) finished_standard: RefCell<Vec<Finished>>,
     /// Objects that may hibernate at once.
     pub(crate) quiet: RefCell<Vec<Key>>,
     pub(crate) reassembly_bytes: Cell<usize>,
@@ -121,6 +124,7 @@ impl Core {
             reports: RefCell::new((0..shards).map(|_| EventBatch::default()).collect()),
             far_objects: RefCell::default(),
             abandoned: RefCell::default(),
+            finished_standard: RefCell::default(),
             quiet: RefCell::default(),
             reassembly_bytes: Cell::new(0),
             is_draining: Cell::new(false),

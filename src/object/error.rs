@@ -24,6 +24,8 @@ pub enum ApiError {
     AlreadyAccepted,
     /// `accept` on a socket that `accept_web_socket` was called on.
     AcceptAfterHibernation,
+    /// `accept` on a socket that it was called on before: its events have a reader.
+    AcceptTwice,
     /// The object holds as many sockets as it may.
     TooManyWebSockets {
         /// The limit, `limits.connections_per_object`.
@@ -131,6 +133,9 @@ impl fmt::Display for ApiError {
             ApiError::AcceptAfterHibernation => {
                 f.write_str("Can't accept() WebSocket after enabling hibernation.")
             }
+            ApiError::AcceptTwice => f.write_str(
+                "accept() was called on this WebSocket before: its events have a reader already",
+            ),
             ApiError::TooManyWebSockets { limit } => {
                 write!(f, "only {limit} websockets can be accepted on a single Durable Object instance")
             }
@@ -204,6 +209,8 @@ mod tests {
                 ApiError::TooManyWebSockets { limit: 32_768 },
                 "only 32768 websockets can be accepted on a single Durable Object instance",
             ),
+            (ApiError::AcceptAfterHibernation, "Can't accept() WebSocket after enabling hibernation."),
+            (ApiError::TagsOfStandardSocket, "only hibernatable websockets can have tags."),
             (ApiError::SendAfterClose, "Can't call WebSocket send() after close()."),
             (ApiError::InvalidCloseCode { code: 1006 }, "Invalid WebSocket close code: 1006."),
             (

@@ -11,17 +11,30 @@ use super::mailbox::{Current, Event, Mailbox, Running};
 use super::remote::Command;
 use super::slab::Key;
 use super::socket::Link;
+use super::standard::WebSocketEvent;
 use super::timers::Timer;
 use crate::wire::{close, encode_close};
 
 impl Core {
     /// Puts an event into an object's mailbox and has the object run.
     pub(crate) fn push_event(self: &Rc<Core>, object: Key, event: Event) {
+        let mut is_standard = false;
         if let Some(key) = event.socket()
             && let Some(socket) = self.sockets.borrow_mut().get_mut(key)
         {
             socket.pending_events += 1;
+            is_standard = socket.is_standard;
         }
+        let event = match event {
+            Event::Close { socket, code, reason, was_clean } if is_standard => {
+                let event = WebSocketEvent::Close { code, reason: reason.into(), was_clean };
+                return self.tell_standard(object, socket, event);
+            }
+            Event::Error { socket, error } if is_standard => {
+                return self.tell_standard(object, socket, WebSocketEvent::Error(error));
+            }
+            event => event,
+        };
         self.mailbox_of(object).push(event);
         self.wake_object(object);
     }
@@ -42,14 +55,14 @@ impl Core {
                 let is_heard = self.sockets.borrow().get(*socket).is_some_and(|socket| !socket.is_muted);
                 if !is_heard {
                     self.event_done(*socket);
-                    self.resume_if_relieved(object, mailbox);
+                    self.resume_if_relieved(object);
                     return None;
                 }
                 Running::Message
             }
             Event::AutoResponse { socket, auto } => {
                 self.auto_respond_late(*socket, auto);
-                self.resume_if_relieved(object, mailbox);
+                self.resume_if_relieved(object);
                 return None;
             }
             Event::Close { socket, code, reason, was_clean } => {
@@ -91,7 +104,7 @@ impl Core {
     }
 
     /// Tells a peer that broke the protocol so, and reads it no more.
-    fn close_for_error(self: &Rc<Core>, key: Key, code: u16, reason: &str) {
+    pub(crate) fn close_for_error(self: &Rc<Core>, key: Key, code: u16, reason: &str) {
         let mut end = close::REASON_BYTES_MAX.min(reason.len());
         while !reason.is_char_boundary(end) {
             end -= 1;
@@ -146,18 +159,18 @@ impl Core {
             object.last_event_ms = self.now_ms();
             object.failures = 0;
         }
-        self.resume_if_relieved(object_key, mailbox);
+        self.resume_if_relieved(object_key);
     }
 
     /// Reads sockets again that were paused because too much waited, when half of it is gone.
-    pub(crate) fn resume_if_relieved(self: &Rc<Core>, object_key: Key, mailbox: &Mailbox) {
+    pub(crate) fn resume_if_relieved(self: &Rc<Core>, object_key: Key) {
         let paused = {
             let mut objects = self.objects.borrow_mut();
             let Some(object) = objects.get_mut(object_key) else { return };
             if object.paused.is_empty() {
                 return;
             }
-            let (events, bytes) = mailbox.waiting();
+            let (events, bytes) = object.waiting();
             let settings = self.settings();
             let is_relieved =
                 events <= settings.mailbox_events_max / 2 && bytes <= settings.mailbox_bytes_max / 2;

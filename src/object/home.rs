@@ -17,7 +17,7 @@ impl Core {
     /// Whether the connection of a socket that was just accepted is to stay where it is.
     pub(crate) fn stay_put(&self, name: SocketName) -> Option<Box<StayPut>> {
         let (objects, sockets) = (self.objects.borrow(), self.sockets.borrow());
-        let key = sockets.get(name.0)?.object;
+        let key = sockets.get(name.0).filter(|socket| !socket.is_standard)?.object;
         let object = objects.get(key)?;
         if object.roster.len() <= self.settings().crowd_sockets {
             return None;

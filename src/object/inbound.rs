@@ -13,6 +13,7 @@ use super::object::Object;
 use super::remote::Command;
 use super::slab::Key;
 use super::socket::Link;
+use super::standard::WebSocketEvent;
 use crate::wire::{MessageKind, Payload, ProtocolError, close};
 
 /// What became of a message.
@@ -37,6 +38,13 @@ impl Core {
             return Taken::Dropped;
         };
         let Some(object) = objects.get_mut(socket.object) else { return Taken::Dropped };
+        if socket.is_standard {
+            object.messages_received += 1;
+            return match object.standard.push(key, WebSocketEvent::message(kind, &payload)) {
+                Ok(()) => self.bounded(object),
+                Err(_) => Taken::Dropped,
+            };
+        }
         if kind == MessageKind::Text
             && let Some(auto) = &object.auto_response
             && auto.matches(&payload)
@@ -68,7 +76,7 @@ impl Core {
     }
 
     fn bounded(&self, object: &Object) -> Taken {
-        let (events, bytes) = object.mailbox.waiting();
+        let (events, bytes) = object.waiting();
         let settings = self.settings();
         if events <= settings.mailbox_events_max && bytes <= settings.mailbox_bytes_max {
             return Taken::Waits;
@@ -126,6 +134,13 @@ impl Core {
             socket.pending_events += 1;
             if socket.close.sent {
                 socket.link = Link::Gone;
+            }
+            if socket.is_standard {
+                let (object, is_second) = (socket.object, socket.close.sent);
+                drop(sockets);
+                let event = WebSocketEvent::Close { code, reason: reason.into(), was_clean: true };
+                self.tell_standard(object, key, event);
+                return is_second;
             }
             (socket.object, socket.close.sent)
         };

@@ -60,7 +60,7 @@ impl Core {
             self.auto_respond_late(socket, &auto);
         }
         if mailbox.is_empty() {
-            return self.resume_if_relieved(key, &mailbox);
+            return self.resume_if_relieved(key);
         }
         // Nobody waits for a constructor by itself.
         mailbox.chain.borrow_mut().clear();
@@ -165,6 +165,7 @@ impl Core {
                 awake.set(awake.get() - 1);
             }
         }
+        self.end_standard_sockets(key);
         mailbox.scheduled.set(false);
         mailbox.pins.set(0);
         self.drop_future(future);
@@ -223,7 +224,7 @@ impl Core {
     pub(crate) fn fail_instance(self: &Rc<Core>, key: Key, mailbox: &Mailbox, error: Error) {
         tracing::warn!(object = %self.label_of(key), %error, "a handler failed");
         self.fail_current(mailbox, error);
-        self.resume_if_relieved(key, mailbox);
+        self.resume_if_relieved(key);
         self.count_failure(key);
         self.drop_instance(key);
         // What waits behind the failed event goes to the next instance.
@@ -331,6 +332,11 @@ impl Core {
 
     /// Something that an object left running is done.
     pub(crate) fn detached_ended(&self, key: Key) {
+        self.unpin(key);
+    }
+
+    /// One reason less to keep the object in memory.
+    pub(crate) fn unpin(&self, key: Key) {
         let mailbox = self.mailbox_of(key);
         mailbox.pins.set(mailbox.pins.get().saturating_sub(1));
         if mailbox.is_quiet() {

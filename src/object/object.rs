@@ -7,6 +7,7 @@ use super::id::ObjectId;
 use super::mailbox::Mailbox;
 use super::roster::Roster;
 use super::slab::Key;
+use super::standard::StandardSockets;
 
 /// One object.
 pub(crate) struct Object {
@@ -18,6 +19,7 @@ pub(crate) struct Object {
     /// The constructor has returned.
     pub(crate) is_constructed: bool,
     pub(crate) roster: Roster,
+    pub(crate) standard: StandardSockets,
     pub(crate) auto_response: Option<Rc<AutoResponse>>,
     pub(crate) event_timeout_ms: Option<u64>,
     pub(crate) tick_ms: Option<u64>,
@@ -44,6 +46,7 @@ impl Object {
             actor: None,
             is_constructed: false,
             roster: Roster::default(),
+            standard: StandardSockets::default(),
             auto_response: None,
             event_timeout_ms: None,
             tick_ms: None,
@@ -56,5 +59,12 @@ impl Object {
             messages_received: 0,
             messages_sent: 0,
         }
+    }
+
+    /// Events that wait for the object, whoever of it reads them, and their bytes.
+    pub(crate) fn waiting(&self) -> (usize, usize) {
+        let (events, bytes) = self.mailbox.waiting();
+        let (standard_events, standard_bytes) = self.standard.waiting();
+        (events + standard_events, bytes + standard_bytes)
     }
 }

@@ -134,6 +134,8 @@ pub(crate) struct Socket {
     pub(crate) far_buffered_bytes: u32,
     /// A far connection was told to pause.
     pub(crate) is_far_paused: bool,
+    /// Accepted with the standard API: its events have a reader of their own, it has no tags and is on no roster.
+    pub(crate) is_standard: bool,
 }
 
 impl Socket {
@@ -152,6 +154,7 @@ impl Socket {
             pending_events: 0,
             far_buffered_bytes: 0,
             is_far_paused: false,
+            is_standard: false,
         }
     }
 

@@ -46,7 +46,7 @@ impl Core {
         let mut objects = self.objects.borrow_mut();
         let object = objects.get_mut(object_key).ok_or(ApiError::ObjectGone)?;
         let limit = self.settings().sockets_per_object_max;
-        if object.roster.len() >= limit {
+        if object.roster.len() + object.standard.len() >= limit {
             return Err(ApiError::TooManyWebSockets { limit });
         }
         let (identity, bytes) = ws.unaccepted().ok_or(ApiError::AlreadyAccepted)?;
@@ -85,6 +85,9 @@ impl Core {
         let (_, key) = ws.locate().ok_or(ApiError::TagsBeforeAccept)?;
         let (objects, sockets) = (self.objects.borrow(), self.sockets.borrow());
         let Some(socket) = sockets.get(key) else { return Ok(Vec::new()) };
+        if socket.is_standard {
+            return Err(ApiError::TagsOfStandardSocket);
+        }
         let Some(object) = objects.get(socket.object) else { return Ok(Vec::new()) };
         Ok(object.roster.tag_names(socket).map(String::from).collect())
     }
@@ -94,6 +97,9 @@ impl Core {
         let (_, key) = ws.locate().ok_or(ApiError::TagsBeforeAccept)?;
         let (mut objects, mut sockets) = (self.objects.borrow_mut(), self.sockets.borrow_mut());
         let Some(socket) = sockets.get(key) else { return Ok(()) };
+        if socket.is_standard {
+            return Err(ApiError::TagsOfStandardSocket);
+        }
         let Some(object) = objects.get_mut(socket.object) else { return Ok(()) };
         let has_it = object.roster.tag_names(socket).any(|name| name == tag);
         if !has_it && socket.tags.as_slice().len() >= TAGS_MAX {
@@ -106,9 +112,11 @@ impl Core {
     pub(crate) fn remove_tag(&self, ws: &WebSocket, tag: &str) -> Result<bool, ApiError> {
         let (_, key) = ws.locate().ok_or(ApiError::TagsBeforeAccept)?;
         let (mut objects, mut sockets) = (self.objects.borrow_mut(), self.sockets.borrow_mut());
-        let Some(object) = sockets.get(key).and_then(|socket| objects.get_mut(socket.object)) else {
-            return Ok(false);
-        };
+        let Some(socket) = sockets.get(key) else { return Ok(false) };
+        if socket.is_standard {
+            return Err(ApiError::TagsOfStandardSocket);
+        }
+        let Some(object) = objects.get_mut(socket.object) else { return Ok(false) };
         Ok(object.roster.remove_tag(key, tag, &mut sockets))
     }
 

@@ -244,6 +244,7 @@ impl World {
         for (shard, socket) in std::mem::take(&mut *self.core.abandoned.borrow_mut()) {
             self.core.abandon(shard, socket);
         }
+        self.core.finish_standard();
         if !self.core.tasks.has_ready() {
             for object in std::mem::take(&mut *self.core.quiet.borrow_mut()) {
                 self.core.hibernate_if_idle(object);
