@@ -2,8 +2,11 @@
 
 mod engine;
 
+use std::io::{ErrorKind, Read};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
+use dormouse::server::config::Config;
 use engine::client::{Client, frame, get, text, upgrade_request};
 use engine::{Served, until_equal};
 
@@ -212,4 +215,62 @@ fn unfinished_messages_of_a_shard_share_a_budget() {
     let mut next = Client::upgraded(served.address, "/o/reassembly");
     next.send([fragment, frame(0x80, b"")].concat());
     assert_eq!(next.frame().payload.len(), 900 << 10);
+}
+
+/// A connection that asks for nothing yet, and whether the engine keeps it.
+fn knock(address: SocketAddr) -> (TcpStream, bool) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    let is_kept = stream.read(&mut [0]).is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
+    (stream, is_kept)
+}
+
+/// An engine that IPv4 and IPv6 clients of this machine reach: two addresses.
+fn served_on_both(shards: usize, change: impl FnOnce(&mut Config)) -> (Served, SocketAddr, SocketAddr) {
+    let served = Served::start(shards, |config| {
+        config.listen = "[::]:0".parse().unwrap();
+        change(config);
+    });
+    let port = served.address.port();
+    (served, (Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into())
+}
+
+/// RELIABILITY: limits of one address, over all shards; other addresses notice nothing.
+#[test]
+fn connections_of_one_address_are_limited() {
+    for shards in [1, 2] {
+        let (served, v4, v6) = served_on_both(shards, |config| config.limits.connections_per_address = 5);
+        let mut clients: Vec<_> = (0..5).map(|_| Client::upgraded(v4, "/o/addressed")).collect();
+        for _ in 0..3 {
+            assert!(!knock(v4).1, "the sixth is closed at once");
+        }
+        let mut other = Client::upgraded(v6, "/o/addressed");
+        assert_eq!(other.ask("hello"), "hello");
+        for client in &mut clients {
+            assert_eq!(client.ask("hello"), "hello");
+        }
+        assert_eq!(served.count(|counters| counters.addresses_refused.get()), 3);
+        drop(clients.pop());
+        until_equal("connections", 5, || served.count(|counters| counters.connections.get()));
+        assert_eq!(Client::upgraded(v4, "/o/addressed").ask("hello"), "hello");
+    }
+}
+
+#[test]
+fn handshakes_of_one_address_are_limited_and_end() {
+    let (served, v4, v6) = served_on_both(2, |config| {
+        config.limits.handshakes_per_address = 3;
+        config.timeouts.handshake = Duration::from_secs(2);
+    });
+    let mut sockets: Vec<_> = (0..10).map(|_| Client::upgraded(v4, "/o/handshakes")).collect();
+    let halves: Vec<_> = (0..3).map(|_| knock(v4)).collect();
+    assert!(halves.iter().all(|(_, is_kept)| *is_kept));
+    assert!(!knock(v4).1);
+    assert_eq!(Client::upgraded(v6, "/o/handshakes").ask("hello"), "hello");
+    for socket in &mut sockets {
+        assert_eq!(socket.ask("hello"), "hello");
+    }
+    // Their time ends, and others have theirs.
+    until_equal("half-open connections", 10, || served.count(|counters| counters.connections.get()));
+    assert_eq!(Client::upgraded(v4, "/o/handshakes").ask("hello"), "hello");
 }

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
+use super::addresses::Addresses;
 use super::calls::Calls;
 use super::class::Class;
 use super::compression::Compressor;
@@ -38,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) vars: Vec<(String, String)>,
     pub(crate) worker: Arc<dyn ErasedWorker>,
     pub(crate) directory: Arc<Directory>,
+    /// Present when the connections of one address are limited.
+    pub(crate) addresses: Option<Addresses>,
     pub(crate) shards: u16,
     /// Of each shard.
     pub(crate) counters: Vec<Arc<ShardCounters>>,

@@ -46,6 +46,8 @@ pub struct ShardCounters {
     pub connections: Counter,
     /// Connections accepted.
     pub accepted: Counter,
+    /// Connections closed at once because their address had as many as it may.
+    pub addresses_refused: Counter,
     /// Requests refused before they reached a worker.
     pub requests_refused: Counter,
     /// Requests that reached a worker.

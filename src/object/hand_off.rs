@@ -131,7 +131,7 @@ impl Core {
     /// The descriptor could not be passed: the connection ends here, and its object is told.
     pub(crate) fn hand_off_failed(&self, token: u32, place: Place) {
         if let Some((target, id)) = self.departing.borrow_mut().remove(&token) {
-            self.shared.directory.remove(id);
+            self.forget_connection(id);
             self.tell(target, MeshMessage::HandOffAborted { from: self.shard, token });
         }
         self.effect(Effect::Close(place));

@@ -5,6 +5,7 @@
 //! effects out. It never touches a socket, a ring, or the wall clock; it knows RFC 6455 only through `wire`.
 
 mod actor;
+mod addresses;
 mod auto_response;
 mod broadcast;
 mod calls;

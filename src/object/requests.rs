@@ -1,10 +1,12 @@
 //! Requests of one connection, one after the other: received, answered by the worker, and for an upgrade turned into
 //! an open connection. Owns what a response may be and the deadlines of a request; the parsing is `wire`'s.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use super::connection::{Connection, Departure, HttpState, OpenState, Owner, PartialBody, Phase, Stage};
 use super::core::Core;
+use super::directory::ConnectionId;
 use super::driver::{Effect, Place, Receive};
 use super::env::Env;
 use super::error::{ApiError, Result, status_of};
@@ -39,6 +41,33 @@ impl Core {
             self.effect(Effect::Close(place));
             return;
         };
+        self.begin_requests(place, id);
+    }
+
+    pub(crate) fn accepted_from(self: &Rc<Core>, place: Place, address: Option<IpAddr>) {
+        let Some(addresses) = &self.shared.addresses else { return self.accepted(place) };
+        let id = self.shared.directory.insert(self.shard);
+        match (id, address) {
+            (Some(id), Some(address)) if addresses.admit(id, address) => self.begin_requests(place, id),
+            (id, _) => {
+                if let Some(id) = id {
+                    self.shared.directory.remove(id);
+                    self.counters.addresses_refused.add(1);
+                }
+                self.effect(Effect::Close(place));
+            }
+        }
+    }
+
+    /// The connection is no more.
+    pub(crate) fn forget_connection(&self, id: ConnectionId) {
+        self.shared.directory.remove(id);
+        if let Some(addresses) = &self.shared.addresses {
+            addresses.forget(id);
+        }
+    }
+
+    fn begin_requests(self: &Rc<Core>, place: Place, id: ConnectionId) {
         self.counters.accepted.add(1);
         let deadline = self.now_ms() + self.settings().handshake_ms;
         let mut connection = Connection::new(id, Phase::Http(Box::default()));
@@ -180,6 +209,9 @@ impl Core {
             self.look_by(place, connection, deadline);
             let Phase::Http(http) = &mut connection.phase else { return 0 };
             http.stage = Stage::Answering;
+            if let Some(addresses) = &self.shared.addresses {
+                addresses.introduced(connection.id);
+            }
             http.requests
         });
         let Some(number) = number else { return };

@@ -28,6 +28,10 @@ pub struct Settings {
     pub attachment_bytes_max: usize,
     /// Sockets one object may hold.
     pub sockets_per_object_max: usize,
+    /// Connections of one client address, or IPv6 network of 64 bits, in the whole process; 0 is any number.
+    pub connections_per_address_max: usize,
+    /// Of these, those whose first request has not arrived whole; 0 is any number.
+    pub handshakes_per_address_max: usize,
     /// Sockets from which on an object counts as crowded: further ones stay on the shards that accepted them.
     pub crowd_sockets: usize,
     /// Time without events after which an object hibernates; 0 is at once, `None` never.
@@ -68,6 +72,8 @@ impl Default for Settings {
             mailbox_bytes_max: 64 << 20,
             attachment_bytes_max: 2_048,
             sockets_per_object_max: 32_768,
+            connections_per_address_max: 0,
+            handshakes_per_address_max: 0,
             crowd_sockets: 4_096,
             hibernation_idle_ms: Some(10_000),
             evict_idle_ms: 90_000,

@@ -1,10 +1,12 @@
 //! The face of the object layer towards a driver: events and ticks in, effects out. Owns the order of work within a
 //! turn; every rule stands elsewhere.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
+use super::addresses::Addresses;
 use super::class::Class;
 use super::connection::Phase;
 use super::core::{Core, Shared};
@@ -76,6 +78,10 @@ impl WorldBuilder {
         WorldPlan {
             watches: (0..shards).map(|_| Arc::default()).collect(),
             shared: Arc::new(Shared {
+                addresses: Addresses::new(
+                    self.settings.connections_per_address_max,
+                    self.settings.handshakes_per_address_max,
+                ),
                 settings: self.settings,
                 classes: self.classes,
                 vars: self.vars,
@@ -146,6 +152,12 @@ impl World {
         self.core.accepted(place);
     }
 
+    /// A connection was accepted from this address; from `None` when it was gone before that could be found out.
+    /// A driver says so instead of [`World::handle_accepted`] when the connections of one address are limited.
+    pub fn handle_accepted_from(&self, place: Place, address: Option<IpAddr>) {
+        self.core.accepted_from(place, address);
+    }
+
     /// Bytes have arrived. Frames are unmasked where they lie.
     pub fn handle_received(&self, place: Place, bytes: &mut [u8]) {
         let is_open = self.core.with_connection(place, |connection| match &connection.phase {
@@ -174,7 +186,7 @@ impl World {
     pub fn handle_closed(&self, place: Place) {
         let id = self.core.with_connection(place, |connection| connection.id);
         if let Some(id) = id {
-            self.core.shared.directory.remove(id);
+            self.core.forget_connection(id);
         }
         self.core.remove_connection(place);
     }

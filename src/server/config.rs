@@ -116,6 +116,11 @@ pub struct Limits {
     pub attachment_bytes: usize,
     /// Connections of the whole process; above: new ones are closed.
     pub connections: usize,
+    /// Connections of one client address (IPv6: network of 64 bits); above: new ones are closed. 0 is any number.
+    pub connections_per_address: usize,
+    /// Connections of one client address whose first request has not arrived whole; above: new ones are closed.
+    /// 0 is any number.
+    pub handshakes_per_address: usize,
     /// Sockets of one object; above: the handler gets an error.
     pub connections_per_object: usize,
     /// Slots in the file table of one ring; a shard opens as many rings as it needs.
@@ -265,6 +270,8 @@ impl Default for Limits {
             mailbox_bytes_per_object: 64 * MIB,
             attachment_bytes: 2 * KIB,
             connections: 131_072,
+            connections_per_address: 0,
+            handshakes_per_address: 0,
             connections_per_object: 32_768,
             connections_per_ring: 16_384,
         }

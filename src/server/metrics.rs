@@ -94,6 +94,9 @@ type OfShard = fn(&ShardCounters) -> &Counter;
 /// Numbers that only grow, by shard.
 const COUNTERS: &[(&str, &str, OfShard)] = &[
     ("connections_accepted", "Connections accepted", |shard| &shard.accepted),
+    ("addresses_refused", "Connections closed because their address had as many as it may", |shard| {
+        &shard.addresses_refused
+    }),
     ("requests", "Requests that reached a worker", |shard| &shard.requests),
     ("requests_refused", "Requests refused before they reached a worker", |shard| &shard.requests_refused),
     ("request_timeouts", "Requests that did not arrive or were not answered in time", |shard| {

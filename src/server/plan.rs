@@ -34,6 +34,8 @@ pub(super) fn world_settings(config: &Config) -> Settings {
         mailbox_bytes_max: limits.mailbox_bytes_per_object,
         attachment_bytes_max: limits.attachment_bytes,
         sockets_per_object_max: limits.connections_per_object,
+        connections_per_address_max: limits.connections_per_address,
+        handshakes_per_address_max: limits.handshakes_per_address,
         crowd_sockets: config.crowd.sockets,
         hibernation_idle_ms: config.hibernation.idle.map(ms),
         evict_idle_ms: ms(config.hibernation.evict),
@@ -87,6 +89,7 @@ pub(super) fn shard_settings(config: &Config, cores: &[usize], slots_per_ring: u
         connections_per_ring: count(slots_per_ring),
         rings: count(rings),
         pacing_wait: config.pacing.wait,
+        peer_addresses: config.limits.connections_per_address > 0 || config.limits.handshakes_per_address > 0,
     };
     cores.iter().map(settings).collect()
 }

@@ -6,7 +6,9 @@
 use std::io;
 
 use super::driven::Driven;
+use super::request::Request;
 use super::ring::Completion;
+use super::sys;
 use super::turn::Driver;
 use super::user_data::Operation;
 
@@ -48,8 +50,9 @@ impl<W: Driven> Driver<W> {
     fn complete(&mut self, ring: usize, completion: Completion) -> io::Result<()> {
         match completion.operation {
             Operation::Receive { slot } => self.complete_receive(ring, slot, completion),
-            Operation::Accept => {
-                self.complete_accept(ring, completion);
+            Operation::Accept => self.complete_accept(ring, completion),
+            Operation::Installed { slot } => {
+                self.complete_install(ring, slot, completion.result);
                 Ok(())
             }
             Operation::Writable { slot } => self.complete_writable(ring, slot, completion),
@@ -82,16 +85,29 @@ impl<W: Driven> Driver<W> {
         }
     }
 
-    fn complete_accept(&mut self, ring: usize, completion: Completion) {
+    fn complete_accept(&mut self, ring: usize, completion: Completion) -> io::Result<()> {
         if let Ok(slot) = u32::try_from(completion.result) {
             self.stats.accepts.add(1);
             self.ring_port(ring).take();
             self.rings[ring].slot(slot).occupy();
-            self.world.handle_accepted(self.places.join(ring, slot));
+            if self.peer_addresses {
+                self.rings[ring].queue(Request::install(slot))?;
+            } else {
+                self.world.handle_accepted(self.places.join(ring, slot));
+            }
         }
         let now_ms = self.now.monotonic_ms;
         let failed = self.listener.completed(completion.result, completion.has_more(), now_ms);
         self.stats.accept_errors.add(u64::from(failed));
+        Ok(())
+    }
+
+    /// Until now the world does not know of the connection.
+    fn complete_install(&mut self, ring: usize, slot: u32, result: i32) {
+        // It fails when there is no descriptor left; then nobody can say whose connection it is.
+        let address = sys::own_installed(result).and_then(|socket| sys::peer_address(&socket));
+        self.stats.accept_errors.add(u64::from(address.is_err()));
+        self.world.handle_accepted_from(self.places.join(ring, slot), address.ok());
     }
 
     fn complete_receive(&mut self, ring: usize, slot: u32, completion: Completion) -> io::Result<()> {

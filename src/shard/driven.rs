@@ -3,6 +3,8 @@
 //! Two things are driven: [`World`], and the small worlds of this layer's tests, which answer bytes with bytes and
 //! need no HTTP to do so. The methods are the world's own; see there for what they promise.
 
+use std::net::IpAddr;
+
 use crate::object::driver::{Effects, Now, Place, ShardId, Transmit};
 use crate::object::mesh::MeshMessage;
 use crate::object::{DriverWaker, World};
@@ -13,6 +15,8 @@ pub(super) trait Driven {
     fn set_now(&self, now: Now);
     /// A connection was accepted; nothing is armed on it.
     fn handle_accepted(&self, place: Place);
+    /// A connection was accepted from this address, if it could be found out.
+    fn handle_accepted_from(&self, place: Place, address: Option<IpAddr>);
     /// Bytes arrived.
     fn handle_received(&self, place: Place, bytes: &mut [u8]);
     /// Nothing more will arrive: end of stream, or an error.
@@ -58,6 +62,7 @@ macro_rules! delegate {
 delegate! {
     set_now(now: Now);
     handle_accepted(place: Place);
+    handle_accepted_from(place: Place, address: Option<IpAddr>);
     handle_received(place: Place, bytes: &mut [u8]);
     handle_lost(place: Place);
     handle_writable(place: Place);

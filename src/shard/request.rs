@@ -92,6 +92,12 @@ impl Request {
         Self::new(entry.build(), Operation::Shutdown { slot })
     }
 
+    /// An ordinary descriptor of the slot's socket.
+    pub(super) fn install(slot: u32) -> Self {
+        let entry = opcode::FixedFdInstall::new(Fixed(slot), 0);
+        Self::new(entry.build(), Operation::Installed { slot })
+    }
+
     /// Closes the socket and gives the slot back.
     pub(super) fn close(slot: u32) -> Self {
         Self::new(opcode::Close::new(Fixed(slot)).build(), Operation::Close { slot })

@@ -14,7 +14,7 @@ use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 
 use io_uring::types::{CancelBuilder, SubmitArgs, Timespec};
-use io_uring::{EnterFlags, IoUring, cqueue};
+use io_uring::{EnterFlags, IoUring, Probe, cqueue, opcode};
 
 use super::request::Request;
 use super::user_data::Operation;
@@ -108,6 +108,18 @@ impl Ring {
     /// The kernel's ring, to register memory with it.
     pub(super) fn kernel(&self) -> &IoUring {
         &self.ring
+    }
+
+    /// Whether a slot's socket can be given an ordinary descriptor.
+    pub(super) fn check_install(&self) -> io::Result<()> {
+        let mut probe = Probe::new();
+        self.ring.submitter().register_probe(&mut probe)?;
+        if probe.is_supported(opcode::FixedFdInstall::CODE) {
+            return Ok(());
+        }
+        let message = "limits.connections_per_address and limits.handshakes_per_address need FIXED_FD_INSTALL: \
+                       run Linux 6.8 or later, or set both to 0";
+        Err(io::Error::new(io::ErrorKind::Unsupported, message))
     }
 
     /// A second descriptor of the ring, for other shards to send descriptors to.

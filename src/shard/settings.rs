@@ -27,6 +27,7 @@ use crate::object::driver::BATCH_MAX;
 ///     connections_per_ring: 16_384,
 ///     rings: 2,
 ///     pacing_wait: Duration::ZERO,
+///     peer_addresses: false,
 /// };
 /// assert_eq!(settings.connections_max(), 32_768);
 /// ```
@@ -55,6 +56,9 @@ pub struct ShardSettings {
     /// How long the shard waits after a turn that found work before it looks again, so that more work gathers.
     /// Zero: not at all. The first message after a quiet time is never delayed.
     pub pacing_wait: Duration,
+    /// Whether the world is told where each connection comes from; that needs Linux 6.8 and costs three calls for
+    /// each connection.
+    pub peer_addresses: bool,
 }
 
 const RECEIVE_BYTES_MAX: usize = 1 << 20;
@@ -116,6 +120,7 @@ mod tests {
             connections_per_ring: 16_384,
             rings: 2,
             pacing_wait: Duration::ZERO,
+            peer_addresses: false,
         }
     }
 

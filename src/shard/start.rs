@@ -231,11 +231,9 @@ fn make<W: Driven>(
     let world = create_world(shard);
     let bell = shared.ports[usize::from(shard.0)].bell.clone();
     world.set_waker(Arc::new(move || bell.ring()));
-    let (shared, connections_per_ring) = (shared.clone(), settings.connections_per_ring);
-    Ok((
-        executor,
-        Parts { shard, shared, world, rings, connections_per_ring, send_batch: settings.send_batch },
-    ))
+    let shared = shared.clone();
+    let ShardSettings { connections_per_ring, send_batch, peer_addresses, .. } = *settings;
+    Ok((executor, Parts { shard, shared, world, rings, connections_per_ring, send_batch, peer_addresses }))
 }
 
 pub(super) fn make_rings(
@@ -254,6 +252,9 @@ pub(super) fn make_rings(
     let rings = (0..settings.rings)
         .map(|_| DataRing::new(size, count, bytes, eventfd))
         .collect::<io::Result<Vec<_>>>()?;
+    if settings.peer_addresses {
+        rings[0].ring.check_install()?;
+    }
     let ring_ports = rings.iter().map(|ring| RingPort::new(&ring.ring, slots)).collect::<io::Result<_>>()?;
     port.open(ring_ports);
     Ok(rings)

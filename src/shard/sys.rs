@@ -4,7 +4,7 @@
 
 use std::io;
 use std::mem;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
@@ -84,6 +84,35 @@ fn bind_with(address: SocketAddr, options: &[(i32, i32)]) -> io::Result<TcpListe
     // SAFETY: `storage` holds a socket address of `length` bytes.
     checked(unsafe { libc::bind(socket.as_raw_fd(), (&raw const storage).cast(), length) })?;
     Ok(TcpListener::from(socket))
+}
+
+/// The descriptor that an installation came to.
+pub(super) fn own_installed(result: i32) -> io::Result<OwnedFd> {
+    if result < 0 {
+        return Err(io::Error::from_raw_os_error(-result));
+    }
+    // SAFETY: the kernel just gave us this descriptor; nothing else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(result) })
+}
+
+/// The address at the other end of a connection.
+pub(super) fn peer_address(socket: &OwnedFd) -> io::Result<IpAddr> {
+    // SAFETY: all fields are integers, for which zero is a value.
+    let mut storage: libc::sockaddr_in6 = unsafe { mem::zeroed() };
+    let mut length = size_of_val(&storage) as libc::socklen_t;
+    let (name, length_at) = ((&raw mut storage).cast(), &raw mut length);
+    // SAFETY: `storage` is writable for `length` bytes, which is enough for either family.
+    checked(unsafe { libc::getpeername(socket.as_raw_fd(), name, length_at) })?;
+    match i32::from(storage.sin6_family) {
+        libc::AF_INET6 => Ok(IpAddr::from(storage.sin6_addr.s6_addr)),
+        libc::AF_INET => {
+            // SAFETY: the kernel wrote a `sockaddr_in`, which is smaller than the storage and no stricter in
+            // alignment.
+            let v4: libc::sockaddr_in = unsafe { (&raw const storage).cast::<libc::sockaddr_in>().read() };
+            Ok(IpAddr::from(v4.sin_addr.s_addr.to_ne_bytes()))
+        }
+        _ => Err(io::ErrorKind::Unsupported.into()),
+    }
 }
 
 /// Lets connections come.
@@ -174,6 +203,18 @@ mod tests {
             assert!(std::net::TcpStream::connect(address).is_err());
             check_unshared(address).unwrap();
         }
+    }
+
+    #[test]
+    fn a_connection_knows_its_peer() {
+        for (text, peer) in [("127.0.0.1:0", "127.0.0.1"), ("[::1]:0", "::1")] {
+            let listener = TcpListener::bind(text).unwrap();
+            let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (accepted, _) = listener.accept().unwrap();
+            assert_eq!(peer_address(&accepted.into()).unwrap(), peer.parse::<IpAddr>().unwrap());
+            drop(client);
+        }
+        assert_eq!(own_installed(-libc::EMFILE).unwrap_err().raw_os_error(), Some(libc::EMFILE));
     }
 
     #[test]

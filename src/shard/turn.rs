@@ -66,6 +66,8 @@ pub(super) struct Driver<W> {
     pub(super) timer: Timer,
     pub(super) lists: GatherLists,
     pub(super) send_batch: usize,
+    /// Whether the world is told where connections come from.
+    pub(super) peer_addresses: bool,
     /// The time of this turn.
     pub(super) now: Now,
     /// Whether the world is closing its sockets.
@@ -96,12 +98,13 @@ pub(super) struct Parts<W> {
     pub(super) rings: Vec<DataRing>,
     pub(super) connections_per_ring: u32,
     pub(super) send_batch: usize,
+    pub(super) peer_addresses: bool,
 }
 
 impl<W: Driven> Driver<W> {
     /// A shard that has not turned yet.
     pub(super) fn new(parts: Parts<W>, listener: Listener) -> Self {
-        let Parts { shard, shared, world, rings, connections_per_ring, send_batch } = parts;
+        let Parts { shard, shared, world, rings, connections_per_ring, send_batch, peer_addresses } = parts;
         Self {
             shard,
             stats: shared.stats[usize::from(shard.0)].clone(),
@@ -114,6 +117,7 @@ impl<W: Driven> Driver<W> {
             timer: Timer::new(),
             lists: GatherLists::new(),
             send_batch,
+            peer_addresses,
             now: Now::default(),
             draining: false,
             again: false,

@@ -70,6 +70,11 @@ pub(super) enum Operation {
         /// The sender's name of the hand-off.
         token: u32,
     },
+    /// A slot's socket has an ordinary descriptor too, so that it can be asked for its peer.
+    Installed {
+        /// Which slot.
+        slot: u32,
+    },
     /// The deadline the shard sleeps for has come.
     Timer,
     /// An answer about moving the timer; the timer has its own completion.
@@ -88,6 +93,7 @@ const HAND_OFF_ARRIVED: u64 = 9;
 const HAND_OFF_CLOSED: u64 = 10;
 const TIMER: u64 = 11;
 const TIMER_MOVED: u64 = 12;
+const INSTALLED: u64 = 13;
 
 const KIND_SHIFT: u32 = 56;
 const UPPER_SHIFT: u32 = 32;
@@ -106,6 +112,7 @@ impl Operation {
             Operation::HandOffSent { slot, token } => pack(HAND_OFF_SENT, slot, token),
             Operation::HandOffClosed { slot, token } => pack(HAND_OFF_CLOSED, slot, token),
             Operation::HandOffArrived { from, token } => pack(HAND_OFF_ARRIVED, u32::from(from.0), token),
+            Operation::Installed { slot } => pack(INSTALLED, 0, slot),
             Operation::Timer => pack(TIMER, 0, 0),
             Operation::TimerMoved => pack(TIMER_MOVED, 0, 0),
         }
@@ -128,6 +135,7 @@ impl Operation {
             HAND_OFF_ARRIVED => {
                 Operation::HandOffArrived { from: ShardId(u16::try_from(upper).ok()?), token: lower }
             }
+            INSTALLED => Operation::Installed { slot: lower },
             TIMER => Operation::Timer,
             TIMER_MOVED => Operation::TimerMoved,
             _ => return None,
@@ -159,6 +167,7 @@ mod tests {
             Operation::HandOffSent { slot: last, token: u32::MAX },
             Operation::HandOffClosed { slot: last, token: u32::MAX },
             Operation::HandOffArrived { from: ShardId(u16::MAX), token: u32::MAX },
+            Operation::Installed { slot: last },
             Operation::Timer,
             Operation::TimerMoved,
         ] {

@@ -196,6 +196,18 @@ pub(super) static KEYS: &[Key] = &[
         why: "measured with 8 rings; each idle connection costs about half a KiB here, and more in the kernel",
     },
     Key {
+        name: "limits.connections_per_address",
+        kind: Count(0..=10_000_000, |config| &mut config.limits.connections_per_address),
+        what: "Connections of one client address (IPv6: its /64); above: new ones are closed; 0 is any number",
+        why: "behind a proxy all clients have one address; set it where clients connect by themselves",
+    },
+    Key {
+        name: "limits.handshakes_per_address",
+        kind: Count(0..=10_000_000, |config| &mut config.limits.handshakes_per_address),
+        what: "Of these, those whose first request is not whole yet; above: new ones are closed; 0 is any number",
+        why: "as above; a half-sent request holds 2 KiB for timeouts.handshake",
+    },
+    Key {
         name: "limits.connections_per_object",
         kind: Count(1..=32_768, |config| &mut config.limits.connections_per_object),
         what: "Sockets of one object; above: the handler gets an error",

@@ -34,6 +34,7 @@ pub(super) fn settings() -> ShardSettings {
         connections_per_ring: 64,
         rings: 1,
         pacing_wait: Duration::ZERO,
+        peer_addresses: false,
     }
 }
 
@@ -72,6 +73,7 @@ impl Bench {
             rings,
             connections_per_ring: settings.connections_per_ring,
             send_batch: settings.send_batch,
+            peer_addresses: false,
         };
         Self { driver: Driver::new(parts, Listener::new(socket)), address }
     }

@@ -25,6 +25,7 @@ fn settings() -> ShardSettings {
         connections_per_ring: 512,
         rings: 1,
         pacing_wait: Duration::ZERO,
+        peer_addresses: false,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
 use crate::object::DriverWaker;
@@ -15,6 +16,7 @@ use crate::shard::driven::Driven;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Event {
     Accepted(Place),
+    AcceptedFrom(Place, Option<IpAddr>),
     Received(Place, Vec<u8>),
     Lost(Place),
     Writable(Place),
@@ -198,6 +200,13 @@ impl Driven for TestWorld {
 
     fn handle_accepted(&self, place: Place) {
         self.hear(Event::Accepted(place));
+        if self.echoes {
+            self.open(place, Receive::Once);
+        }
+    }
+
+    fn handle_accepted_from(&self, place: Place, address: Option<IpAddr>) {
+        self.hear(Event::AcceptedFrom(place, address));
         if self.echoes {
             self.open(place, Receive::Once);
         }
