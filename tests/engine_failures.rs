@@ -194,3 +194,35 @@ fn an_object_that_can_never_be_made_answers_500_again_and_again() {
     until_equal("connections", 0, || served.count(|counters| counters.connections.get()));
     assert_eq!(served.of("OBEDIENT", |counters| counters.sockets.get()), 0);
 }
+
+/// What the engine's metrics say of `name`, over all shards.
+fn metric(served: &Served, name: &str) -> u64 {
+    let mut client = Client::connect(served.running().metrics_address().unwrap());
+    client.send(get("/metrics"));
+    let answer = client.answer();
+    let lines = answer.text().lines().filter(|line| line.starts_with(name));
+    lines.map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap()).sum()
+}
+
+/// SEMANTICS 7: a handler that never yields is found by a watchdog; the other shards go on.
+#[test]
+fn a_handler_that_holds_up_its_shard_is_found_and_the_others_go_on() {
+    let served = Served::start(2, |config| config.metrics.listen = Some("127.0.0.1:0".parse().unwrap()));
+    let mut victim = Client::upgraded(served.address, "/o/stuck");
+    let mut calm: Vec<_> =
+        (0..16).map(|number| Client::upgraded(served.address, &format!("/o/calm-{number}"))).collect();
+    assert_eq!(metric(&served, "dormouse_stuck_handlers_total"), 0);
+    victim.send(text("block:8000"));
+    until_equal("stuck handlers", 1, || metric(&served, "dormouse_stuck_handlers_total"));
+    for client in &mut calm {
+        client.send(text("hello"));
+    }
+    // Sixteen objects are not all on one shard.
+    let answered =
+        |calm: &mut [Client]| calm.iter_mut().filter_map(|client| client.has_answer().then_some(())).count();
+    assert!(calm.iter_mut().any(|client| !client.is_silent(Duration::from_millis(100))));
+    assert!(victim.is_silent(Duration::from_millis(1)), "it is still stuck");
+    assert_eq!(victim.text(), "unblocked");
+    assert_eq!(answered(&mut calm), 16);
+    assert_eq!(metric(&served, "dormouse_stuck_handlers_total"), 1, "told once");
+}

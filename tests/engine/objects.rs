@@ -139,6 +139,11 @@ impl DurableObject for Obedient {
                 self.ctx.sleep(Duration::from_millis(argument.parse()?)).await;
                 ws.send("slept")?;
             }
+            // Holds up its whole shard.
+            "block" => {
+                std::thread::sleep(Duration::from_millis(argument.parse()?));
+                ws.send("unblocked")?;
+            }
             "count" => ws.send(&format!("{} of {}", self.messages, self.ctx.web_socket_count()))?,
             "call" => {
                 let answer = self.call(argument, "").await;
