@@ -18,6 +18,9 @@ use super::web_socket::WebSocket;
 /// What an object does with its sockets (Durable Objects API: `DurableObjectState`, with its methods' names in snake
 /// case). Cheap to clone; keep one in the object.
 ///
+/// That API has no [`broadcast`](Context::broadcast), no tags that come and go later, no
+/// [`set_tick`](Context::set_tick), [`sleep`](Context::sleep) and [`web_socket_count`](Context::web_socket_count).
+///
 /// ```
 /// use dormouse::{Context, DurableObject, Env, Message, Result, WebSocket};
 ///

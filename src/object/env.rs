@@ -113,7 +113,7 @@ impl Env {
     }
 }
 
-/// The objects of one type (Durable Objects API: `DurableObjectNamespace`).
+/// The objects of one type (Durable Objects API: `DurableObjectNamespace`, with its methods' names in snake case).
 ///
 /// ```no_run
 /// # use dormouse::*;
@@ -278,7 +278,7 @@ impl Stub {
         self.env.core.call(self.name_of_object(), request, self.env.caller.as_ref()).await
     }
 
-    /// How the object fares. Does not wake it.
+    /// How the object fares. Does not wake it. Not in the Durable Objects API.
     ///
     /// ```no_run
     /// # use dormouse::*;

@@ -42,6 +42,9 @@ impl Cores {
     ///
     /// A list that names a CPU twice is refused when the config is read, so the answer has no duplicates.
     ///
+    /// # Errors
+    /// A count of more CPUs than those, or a list with another.
+    ///
     /// ```
     /// # use dormouse::server::config::Cores;
     /// assert_eq!(Cores::Count(2).choose(&[0, 1, 4]), Ok(vec![0, 1]));
