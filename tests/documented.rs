@@ -5,8 +5,8 @@
 //!
 //! * A method or an associated constant, when an example on the same page names it: on its type, on another
 //!   member of the type, or on a public module that names the type. It does so with `.name(`, `::name(` or
-//!   `::NAME`, and for a member of a trait also with `fn name(` or `const NAME`. Forty examples of three lines
-//!   teach less than one of ten.
+//!   `::NAME`, and for a member of a trait also with `fn name(` or `const NAME`. Forty examples of three
+//!   lines teach less than one of ten.
 //! * A constant, when an example on its public module names it.
 //! * Fields and variants, by the example of their type; methods of a standard trait, by that trait's own.
 //! * A type without a variant, a public field or a public method has nothing to show; what carries it does.

@@ -15,11 +15,12 @@ use super::message::Message;
 use super::slab::Key;
 use super::web_socket::WebSocket;
 
-/// What an object does with its sockets (Durable Objects API: `DurableObjectState`, with its methods' names in snake
-/// case). Cheap to clone; keep one in the object.
+/// What an object does with its sockets (Durable Objects API: `DurableObjectState`, with its methods' names
+/// in snake case). Cheap to clone; keep one in the object.
 ///
 /// That API has no [`broadcast`](Context::broadcast), no tags that come and go later, no
-/// [`set_tick`](Context::set_tick), [`sleep`](Context::sleep) and [`web_socket_count`](Context::web_socket_count).
+/// [`set_tick`](Context::set_tick), [`sleep`](Context::sleep) and
+/// [`web_socket_count`](Context::web_socket_count).
 ///
 /// ```
 /// use dormouse::{Context, DurableObject, Env, Message, Result, WebSocket};
@@ -70,8 +71,9 @@ impl Context {
         &self.id
     }
 
-    /// Accepts a socket so that the object may hibernate while it stays connected (`acceptWebSocket`). Its messages
-    /// come to `web_socket_message`. At most 10 distinct tags of at most 256 UTF-8 bytes; duplicates collapse.
+    /// Accepts a socket so that the object may hibernate while it stays connected (`acceptWebSocket`). Its
+    /// messages come to `web_socket_message`. At most 10 distinct tags of at most 256 UTF-8 bytes; duplicates
+    /// collapse.
     ///
     /// # Errors
     /// [`ApiError::AlreadyAccepted`], [`ApiError::TooManyTags`], [`ApiError::TagTooLong`],
@@ -304,7 +306,8 @@ impl Context {
         self.core.set_tick(self.object, interval.into());
     }
 
-    /// Waits, to the millisecond. In a handler, other events of this object wait too; those of other objects do not.
+    /// Waits, to the millisecond. In a handler, other events of this object wait too; those of other objects
+    /// do not.
     ///
     /// ```no_run
     /// # use dormouse::*;

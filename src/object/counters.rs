@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A number that only grows, or that one thread sets. Reading it is one load; what two of them say is not of one
-/// moment.
+/// A number that only grows, or that one thread sets. Reading it is one load; what two of them say is not of
+/// one moment.
 ///
 /// ```
 /// let counters = dormouse::object::ShardCounters::new(0);

@@ -8,12 +8,14 @@
 //!
 //! ```
 //! use dormouse::object::WorldBuilder;
-//! use dormouse::object::driver::{Effect, Effects, Now, Outgoing, Place, Receive, ShardId, Shortfall, Transmit};
+//! use dormouse::object::driver::{Effect, Effects, Now, Outgoing, Place, Receive};
+//! use dormouse::object::driver::{ShardId, Shortfall, Transmit};
 //!
+//! # use dormouse::{Env, Request, Response, Result, Worker};
 //! # struct Router;
-//! # impl dormouse::Worker for Router {
-//! #     async fn fetch(&self, _: dormouse::Request, _: &dormouse::Env) -> dormouse::Result<dormouse::Response> {
-//! #         Ok(dormouse::Response::text("hello"))
+//! # impl Worker for Router {
+//! #     async fn fetch(&self, _: Request, _: &Env) -> Result<Response> {
+//! #         Ok(Response::text("hello"))
 //! #     }
 //! # }
 //! /// A kernel that takes every byte.

@@ -11,8 +11,8 @@ use super::mesh::ObjectName;
 use super::slab::Key;
 use super::status::ObjectStatus;
 
-/// The environment (Durable Objects API: `env`): namespaces by the name they are bound to, and text variables from the
-/// config. Cheap to clone.
+/// The environment (Durable Objects API: `env`): namespaces by the name they are bound to, and text variables
+/// from the config. Cheap to clone.
 ///
 /// ```
 /// use dormouse::{Env, Request, Response, Result, Worker};
@@ -113,7 +113,8 @@ impl Env {
     }
 }
 
-/// The objects of one type (Durable Objects API: `DurableObjectNamespace`, with its methods' names in snake case).
+/// The objects of one type (Durable Objects API: `DurableObjectNamespace`, with its methods' names in snake
+/// case).
 ///
 /// ```no_run
 /// # use dormouse::*;

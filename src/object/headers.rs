@@ -4,7 +4,8 @@
 use super::error::ApiError;
 use crate::wire::{self, Field};
 
-/// Header fields (RFC 9110 5; Fetch API: `Headers`): names compare without regard to case, order and repetition are kept.
+/// Header fields (RFC 9110 5; Fetch API: `Headers`): names compare without regard to case, order and
+/// repetition are kept.
 ///
 /// ```
 /// let mut headers = dormouse::Headers::new();

@@ -115,7 +115,8 @@ impl Request {
         &self.body
     }
 
-    /// Whether the client asks for a WebSocket: the Upgrade field lists `websocket`, in any case (RFC 6455 4.2.1).
+    /// Whether the client asks for a WebSocket: the Upgrade field lists `websocket`, in any case (RFC 6455
+    /// 4.2.1).
     ///
     /// ```
     /// use dormouse::{Request, Response};

@@ -21,7 +21,8 @@ const ID_BYTES: usize = 32;
 /// The bare bytes of an id.
 pub(crate) type IdBytes = [u8; ID_BYTES];
 
-/// The id of an object in its namespace (Durable Objects API: `DurableObjectId`). Prints as 64 hex digits; two ids are equal when these are.
+/// The id of an object in its namespace (Durable Objects API: `DurableObjectId`). Prints as 64 hex digits;
+/// two ids are equal when these are.
 ///
 /// ```no_run
 /// # use dormouse::*;

@@ -17,8 +17,8 @@ use super::message::Message;
 use super::slab::Key;
 use super::socket::ReadyState;
 
-/// One end of a WebSocket (WebSockets API: `WebSocket`). Cheap to clone; clones are equal, and so are handles of the same socket got at different
-/// times, so that it may be the key of a map.
+/// One end of a WebSocket (WebSockets API: `WebSocket`). Cheap to clone; clones are equal, and so are handles
+/// of the same socket got at different times, so that it may be the key of a map.
 ///
 /// ```
 /// use dormouse::{ReadyState, WebSocketPair};
