@@ -68,12 +68,13 @@ impl Engine {
         Engine { builder: self.builder.namespace::<T>(binding) }
     }
 
-    /// Gives workers and objects a variable; the config's `[vars]` come in addition.
+    /// Gives workers and objects a variable; the config's `[vars]` come in addition, and do not replace
+    /// one of the same name.
     ///
     /// ```no_run
     /// # use dormouse::*;
     /// # fn example(router: impl Worker) -> Engine {
-    /// // What `env.var("GREETING")` finds where the config says nothing.
+    /// // Found by `env.var("GREETING")`.
     /// Engine::new(router).var("GREETING", "hello")
     /// # }
     /// ```
