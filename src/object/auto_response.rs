@@ -13,6 +13,7 @@ const TEXT_BYTES_MAX: usize = 2_048;
 /// use dormouse::WebSocketRequestResponsePair;
 /// let pair = WebSocketRequestResponsePair::new("ping", "pong");
 /// assert_eq!((pair.request(), pair.response()), ("ping", "pong"));
+/// assert_eq!((pair.get_request(), pair.get_response()), ("ping", "pong"));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebSocketRequestResponsePair {

@@ -12,6 +12,15 @@ use super::slab::Key;
 use super::web_socket::WebSocket;
 
 /// A broadcast being put together; see [`Context::broadcast`](super::Context::broadcast).
+///
+/// ```no_run
+/// # fn example(ctx: dormouse::Context, ws: dormouse::WebSocket) {
+/// let everyone = ctx.broadcast("the game begins").send();
+/// let reds = ctx.broadcast("defend!").tag("red").send();
+/// let others = ctx.broadcast("a new player").except(&ws).send();
+/// println!("{everyone} players, {reds} of them red, {others} beside the new one");
+/// # }
+/// ```
 #[must_use = "nothing leaves before `send`"]
 pub struct Broadcast<'a> {
     core: &'a Rc<Core>,
@@ -27,18 +36,39 @@ impl<'a> Broadcast<'a> {
     }
 
     /// Only to sockets with this tag.
+    ///
+    /// ```no_run
+    /// # fn example(ctx: dormouse::Context) {
+    /// ctx.broadcast("defend!").tag("red").send();
+    /// # }
+    /// ```
     pub fn tag(mut self, tag: &'a str) -> Broadcast<'a> {
         self.tag = Some(tag);
         self
     }
 
     /// Not to this socket.
+    ///
+    /// ```no_run
+    /// # fn example(ctx: dormouse::Context, ws: dormouse::WebSocket, message: dormouse::Message<'_>) {
+    /// // What one says, all others hear.
+    /// ctx.broadcast(message).except(&ws).send();
+    /// # }
+    /// ```
     pub fn except(mut self, ws: &WebSocket) -> Broadcast<'a> {
         self.except = ws.locate().map(|(_, key)| key);
         self
     }
 
     /// Queues the message for each recipient; returns how many there are. Sockets that are closing are passed over.
+    ///
+    /// ```no_run
+    /// # fn example(ctx: dormouse::Context) {
+    /// if ctx.broadcast("is anybody there?").send() == 0 {
+    ///     println!("nobody is connected");
+    /// }
+    /// # }
+    /// ```
     pub fn send(self) -> usize {
         self.core.broadcast(self.object, self.message, self.tag, self.except)
     }

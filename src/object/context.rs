@@ -16,7 +16,34 @@ use super::slab::Key;
 use super::standard::WebSocketEvents;
 use super::web_socket::WebSocket;
 
-/// What an object does with its sockets. Cheap to clone; keep one in the object.
+/// What an object does with its sockets (Durable Objects API: `DurableObjectState`, with its methods' names
+/// in snake case). Cheap to clone; keep one in the object.
+///
+/// That API has no [`broadcast`](Context::broadcast), no tags that come and go later, no
+/// [`set_tick`](Context::set_tick), [`sleep`](Context::sleep) and
+/// [`web_socket_count`](Context::web_socket_count).
+///
+/// ```
+/// use dormouse::{Context, DurableObject, Env, Message, Result, WebSocket};
+///
+/// struct Room {
+///     ctx: Context,
+///     online: usize,
+/// }
+///
+/// impl DurableObject for Room {
+///     async fn new(ctx: Context, _env: Env) -> Result<Room> {
+///         // After hibernation, the clients that stayed connected are there already.
+///         let online = ctx.web_socket_count();
+///         Ok(Room { ctx, online })
+///     }
+///
+///     async fn web_socket_message(&mut self, ws: &WebSocket, message: Message<'_>) -> Result<()> {
+///         self.ctx.broadcast(message).except(ws).send();
+///         Ok(())
+///     }
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Context {
     core: Rc<Core>,
@@ -33,16 +60,36 @@ impl Context {
     }
 
     /// The object's id.
+    ///
+    /// ```no_run
+    /// # use dormouse::*;
+    /// # fn example(ctx: Context) -> Result<()> {
+    /// println!("{} is awake", ctx.id().name().unwrap_or("an object without a name"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn id(&self) -> &ObjectId {
         &self.id
     }
 
-    /// Accepts a socket so that the object may hibernate while it stays connected. Its messages come to
-    /// `web_socket_message`. At most 10 distinct tags of at most 256 UTF-8 bytes; duplicates collapse.
+    /// Accepts a socket so that the object may hibernate while it stays connected (`acceptWebSocket`). Its
+    /// messages come to `web_socket_message`. At most 10 distinct tags of at most 256 UTF-8 bytes; duplicates
+    /// collapse.
     ///
     /// # Errors
     /// [`ApiError::AlreadyAccepted`], [`ApiError::TooManyTags`], [`ApiError::TagTooLong`],
     /// [`ApiError::TooManyWebSockets`]. The socket is not accepted then.
+    ///
+    /// ```no_run
+    /// # use dormouse::*;
+    /// # fn example(ctx: Context, request: Request) -> Result<Response> {
+    /// use dormouse::{Response, WebSocketPair};
+    ///
+    /// let WebSocketPair { client, server } = WebSocketPair::new();
+    /// ctx.accept_web_socket(&server, &["player", request.query().unwrap_or("nobody")])?;
+    /// Ok(Response::web_socket(client))
+    /// # }
+    /// ```
     pub fn accept_web_socket(&self, ws: &WebSocket, tags: &[&str]) -> Result<(), ApiError> {
         self.core.accept_web_socket(self.object, ws, tags)
     }
@@ -61,11 +108,33 @@ impl Context {
 
     /// The object's sockets: all, newest first, or those with a tag, oldest first. A socket is listed until its
     /// close or error handler has returned.
+    ///
+    /// ```no_run
+    /// # use dormouse::*;
+    /// # fn example(ctx: Context) -> Result<()> {
+    /// for spectator in ctx.get_web_sockets(Some("spectator")) {
+    ///     spectator.close(1000, "the game is over")?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn get_web_sockets(&self, tag: Option<&str>) -> Vec<WebSocket> {
         self.core.get_web_sockets(self.object, tag)
     }
 
     /// Number of sockets that [`Context::get_web_sockets`] without a tag would return, without making them.
+    ///
+    /// ```no_run
+    /// # use dormouse::*;
+    /// # fn example(ctx: Context) -> Result<Response> {
+    /// use dormouse::Response;
+    ///
+    /// if ctx.web_socket_count() >= 100 {
+    ///     return Ok(Response::new(503, "the room is full\n"));
+    /// }
+    /// # Ok(Response::text(""))
+    /// # }
+    /// ```
     pub fn web_socket_count(&self) -> usize {
         self.core.objects.borrow().get(self.object).map_or(0, |object| object.roster.len())
     }
@@ -74,6 +143,15 @@ impl Context {
     ///
     /// # Errors
     /// [`ApiError::TagsBeforeAccept`].
+    ///
+    /// ```no_run
+    /// # use dormouse::*;
+    /// # fn example(ctx: Context, ws: WebSocket) -> Result<()> {
+    /// let tags = ctx.get_tags(&ws)?;
+    /// let may_write = tags.iter().any(|tag| tag == "player");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn get_tags(&self, ws: &WebSocket) -> Result<Vec<String>, ApiError> {
         self.core.get_tags(ws)
     }
@@ -82,6 +160,15 @@ impl Context {
     ///
     /// # Errors
     /// [`ApiError::TagsBeforeAccept`], [`ApiError::TooManyTags`], [`ApiError::TagTooLong`].
+    ///
+    /// ```no_run
+    /// # use dormouse::*;
+    /// # fn example(ctx: Context, ws: WebSocket) -> Result<()> {
+    /// ctx.add_tag(&ws, "moderator")?;
+    /// ctx.broadcast("there is one more of us").tag("moderator").send();
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn add_tag(&self, ws: &WebSocket, tag: &str) -> Result<(), ApiError> {
         self.core.add_tag(ws, tag)
     }
@@ -90,6 +177,16 @@ impl Context {
     ///
     /// # Errors
     /// [`ApiError::TagsBeforeAccept`].
+    ///
+    /// ```no_run
+    /// # use dormouse::*;
+    /// # fn example(ctx: Context, ws: WebSocket) -> Result<()> {
+    /// if ctx.remove_tag(&ws, "lobby")? {
+    ///     ctx.add_tag(&ws, "game")?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn remove_tag(&self, ws: &WebSocket, tag: &str) -> Result<bool, ApiError> {
         self.core.remove_tag(ws, tag)
     }
@@ -110,6 +207,18 @@ impl Context {
     ///
     /// # Errors
     /// [`ApiError::AutoResponseTooLarge`]; the old pair stays.
+    ///
+    /// ```no_run
+    /// # use dormouse::*;
+    /// # fn example(ctx: Context) -> Result<()> {
+    /// use dormouse::WebSocketRequestResponsePair;
+    ///
+    /// ctx.set_web_socket_auto_response(WebSocketRequestResponsePair::new("ping", "pong"))?;
+    /// assert_eq!(ctx.get_web_socket_auto_response().unwrap().request(), "ping");
+    /// ctx.set_web_socket_auto_response(None)?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn set_web_socket_auto_response(
         &self,
         pair: impl Into<Option<WebSocketRequestResponsePair>>,
@@ -118,12 +227,38 @@ impl Context {
     }
 
     /// The pair in force.
+    ///
+    /// ```no_run
+    /// # use dormouse::*;
+    /// # fn example(ctx: Context) -> Result<()> {
+    /// if ctx.get_web_socket_auto_response().is_none() {
+    ///     println!("every ping of the application wakes {}", ctx.id());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn get_web_socket_auto_response(&self) -> Option<WebSocketRequestResponsePair> {
         let objects = self.core.objects.borrow();
         objects.get(self.object)?.auto_response.as_ref().map(|auto| auto.pair.clone())
     }
 
     /// When the pair last answered on this socket; kept after the pair is removed, and through hibernation.
+    ///
+    /// ```no_run
+    /// # use dormouse::*;
+    /// # fn example(ctx: Context) -> Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// let now = std::time::UNIX_EPOCH + Duration::from_millis(ctx.now_ms());
+    /// for ws in ctx.get_web_sockets(None) {
+    ///     let last_ping = ctx.get_web_socket_auto_response_timestamp(&ws);
+    ///     if last_ping.is_some_and(|at| at + Duration::from_secs(60) < now) {
+    ///         ws.close(4000, "no ping for a minute")?;
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn get_web_socket_auto_response_timestamp(&self, ws: &WebSocket) -> Option<SystemTime> {
         self.core.auto_response_timestamp(ws).map(|ms| SystemTime::UNIX_EPOCH + Duration::from_millis(ms))
     }
@@ -133,6 +268,16 @@ impl Context {
     ///
     /// # Errors
     /// [`ApiError::EventTimeoutTooLong`] over 604,800,000 (7 days).
+    ///
+    /// ```no_run
+    /// # use dormouse::*;
+    /// # fn example(ctx: Context) -> Result<()> {
+    /// ctx.set_hibernatable_web_socket_event_timeout(5_000)?;
+    /// assert_eq!(ctx.get_hibernatable_web_socket_event_timeout(), Some(5_000));
+    /// assert!(ctx.set_hibernatable_web_socket_event_timeout(604_800_001).is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn set_hibernatable_web_socket_event_timeout(
         &self,
         timeout_ms: impl Into<Option<u64>>,
@@ -141,6 +286,17 @@ impl Context {
     }
 
     /// The event timeout in force, in milliseconds.
+    ///
+    /// ```no_run
+    /// # use dormouse::*;
+    /// # fn example(ctx: Context) -> Result<()> {
+    /// match ctx.get_hibernatable_web_socket_event_timeout() {
+    ///     Some(timeout_ms) => println!("handlers have {timeout_ms} ms"),
+    ///     None => println!("handlers have all the time they want"),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn get_hibernatable_web_socket_event_timeout(&self) -> Option<u64> {
         self.core.objects.borrow().get(self.object).and_then(|object| object.event_timeout_ms)
     }
@@ -148,27 +304,81 @@ impl Context {
     /// Has [`DurableObject::tick`](super::DurableObject::tick) called at this interval, or no more with `None`. An
     /// object that ticks does not hibernate. The interval is at least a millisecond; a tick that is late because a
     /// handler runs is not made up for.
+    ///
+    /// ```no_run
+    /// # use dormouse::*;
+    /// # fn example(ctx: Context) -> Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// ctx.set_tick(Duration::from_millis(50)); // 20 times a second
+    /// ctx.set_tick(None); // no more: the object may hibernate
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn set_tick(&self, interval: impl Into<Option<Duration>>) {
         self.core.set_tick(self.object, interval.into());
     }
 
-    /// Waits. Other events of this object wait too; those of other objects do not.
+    /// Waits, to the millisecond. In a handler, other events of this object wait too; those of other objects
+    /// do not.
+    ///
+    /// ```no_run
+    /// # use dormouse::*;
+    /// # async fn example(ctx: Context) -> Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// ctx.broadcast("ready?").send();
+    /// ctx.sleep(Duration::from_secs(1)).await;
+    /// ctx.broadcast("go!").send();
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn sleep(&self, duration: Duration) {
         self.core.sleep(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)).await;
     }
 
     /// Lets a future run beside the object's events. The object does not hibernate before it is done. A panic in it
     /// ends only itself.
+    ///
+    /// ```no_run
+    /// # use dormouse::*;
+    /// # fn example(ctx: Context) -> Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// let room = ctx.clone();
+    /// ctx.wait_until(async move {
+    ///     room.sleep(Duration::from_secs(60)).await;
+    ///     room.broadcast("one minute is over").send();
+    /// });
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn wait_until(&self, future: impl Future<Output = ()> + 'static) {
         self.core.wait_until(self.object, &self.mailbox, future);
     }
 
     /// Milliseconds since the Unix epoch, as of the beginning of this turn.
+    ///
+    /// ```no_run
+    /// # use dormouse::*;
+    /// # fn example(ctx: Context) -> Result<()> {
+    /// let stamped = format!("{} hello", ctx.now_ms());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn now_ms(&self) -> u64 {
         self.core.now.get().wall_ms
     }
 
     /// A random version 4 UUID (RFC 9562), as `crypto.randomUUID()` gives.
+    ///
+    /// ```no_run
+    /// # use dormouse::*;
+    /// # fn example(ctx: Context, ws: WebSocket) -> Result<()> {
+    /// ws.send(&format!("your ticket is {}", ctx.random_uuid()))?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn random_uuid(&self) -> String {
         self.core.random_uuid()
     }

@@ -2,7 +2,13 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A number that only grows, or that one thread sets.
+/// A number that only grows, or that one thread sets. Reading it is one load; what two of them say is not of
+/// one moment.
+///
+/// ```
+/// let counters = dormouse::object::ShardCounters::new(0);
+/// assert_eq!(counters.messages_received.get(), 0);
+/// ```
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
@@ -23,6 +29,14 @@ impl Counter {
 }
 
 /// Numbers of one namespace on one shard.
+///
+/// ```no_run
+/// # fn example(engine: &dormouse::server::Running) {
+/// for (binding, counters) in engine.bindings().zip(&engine.counters()[0].namespaces) {
+///     println!("{binding}: {} awake on the first shard", counters.awake.get());
+/// }
+/// # }
+/// ```
 #[derive(Debug, Default)]
 pub struct NamespaceCounters {
     /// Instances constructed.
@@ -40,6 +54,12 @@ pub struct NamespaceCounters {
 }
 
 /// Numbers of one shard.
+///
+/// ```no_run
+/// # fn example(engine: &dormouse::server::Running) {
+/// let connections: u64 = engine.counters().iter().map(|shard| shard.connections.get()).sum();
+/// # }
+/// ```
 #[derive(Debug, Default)]
 pub struct ShardCounters {
     /// Connections open now, in whichever protocol.
@@ -110,6 +130,11 @@ pub struct ShardCounters {
 
 impl ShardCounters {
     /// All zero.
+    ///
+    /// ```
+    /// let counters = dormouse::object::ShardCounters::new(2);
+    /// assert_eq!(counters.namespaces.len(), 2);
+    /// ```
     pub fn new(namespaces: usize) -> ShardCounters {
         ShardCounters {
             namespaces: (0..namespaces).map(|_| NamespaceCounters::default()).collect(),

@@ -8,6 +8,14 @@ use sharded_slab::Slab;
 use super::driver::ShardId;
 
 /// The number of a connection: unique in the process while it lives, and never that of an earlier one soon after.
+///
+/// ```no_run
+/// # fn example(ws: dormouse::WebSocket) {
+/// if let Some(connection) = ws.connection_id() {
+///     println!("connection {connection} is slow"); // in hexadecimal
+/// }
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConnectionId(pub(crate) u64);
 
@@ -18,6 +26,11 @@ impl std::fmt::Display for ConnectionId {
 }
 
 /// All connections of a process.
+///
+/// ```
+/// let directory = dormouse::object::Directory::new(131_072);
+/// assert_eq!(directory.open(), 0);
+/// ```
 #[derive(Debug)]
 pub struct Directory {
     entries: Slab<AtomicU16>,
@@ -54,6 +67,12 @@ impl Directory {
     }
 
     /// The shard that has the connection; `None` when it is gone.
+    ///
+    /// ```no_run
+    /// # fn example(plan: dormouse::object::WorldPlan, ws: dormouse::WebSocket) {
+    /// let shard = ws.connection_id().and_then(|connection| plan.directory().shard_of(connection));
+    /// # }
+    /// ```
     pub fn shard_of(&self, connection: ConnectionId) -> Option<ShardId> {
         self.entries.get(connection.0 as usize).map(|entry| ShardId(entry.load(Ordering::Relaxed)))
     }

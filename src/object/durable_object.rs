@@ -10,6 +10,21 @@ use crate::wire::ProtocolError;
 
 /// What to do with a message for a socket that has `limits.output_bytes_per_socket` waiting because its client does
 /// not read.
+///
+/// ```
+/// use dormouse::{Context, DurableObject, Env, Result, SlowReader};
+///
+/// /// Sends the whole state twenty times a second: whoever missed one gets the next.
+/// struct Arena;
+///
+/// impl DurableObject for Arena {
+///     const SLOW_READER: SlowReader = SlowReader::DropNewest;
+///
+///     async fn new(_ctx: Context, _env: Env) -> Result<Arena> {
+///         Ok(Arena)
+///     }
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SlowReader {
     /// Close it with 1013. Nothing is ever missing in what a client has read.
@@ -54,6 +69,17 @@ pub enum SlowReader {
 #[allow(async_fn_in_trait)]
 pub trait DurableObject: Sized + 'static {
     /// What happens to clients that do not read.
+    ///
+    /// ```
+    /// # use dormouse::*;
+    /// # struct Arena;
+    /// # impl DurableObject for Arena {
+    /// const SLOW_READER: SlowReader = SlowReader::DropNewest;
+    /// #     async fn new(_ctx: Context, _env: Env) -> Result<Arena> {
+    /// #         Ok(Arena)
+    /// #     }
+    /// # }
+    /// ```
     const SLOW_READER: SlowReader = SlowReader::Close;
 
     /// Makes the instance, at the first event and at each wake, before the event is delivered. Sockets that stayed
@@ -80,6 +106,29 @@ pub trait DurableObject: Sized + 'static {
     /// A socket was closed by its client, with `code` and `reason` (1005 when it gave none), or was lost (1006,
     /// `was_clean` is false). The engine answers the client's Close with its own code if the handler does not call
     /// [`WebSocket::close`]. The socket leaves [`Context::get_web_sockets`] when the handler has returned.
+    ///
+    /// ```
+    /// # use dormouse::*;
+    /// # struct Room {
+    /// #     ctx: Context,
+    /// # }
+    /// # impl DurableObject for Room {
+    /// #     async fn new(ctx: Context, _env: Env) -> Result<Room> {
+    /// #         Ok(Room { ctx })
+    /// #     }
+    /// async fn web_socket_close(
+    ///     &mut self,
+    ///     ws: &WebSocket,
+    ///     code: u16,
+    ///     _reason: &str,
+    ///     was_clean: bool,
+    /// ) -> Result<()> {
+    ///     let how = if was_clean { "left" } else { "was lost" };
+    ///     self.ctx.broadcast(&format!("one {how} ({code})")).except(ws).send();
+    ///     Ok(())
+    /// }
+    /// # }
+    /// ```
     async fn web_socket_close(
         &mut self,
         _ws: &WebSocket,
@@ -91,11 +140,43 @@ pub trait DurableObject: Sized + 'static {
     }
 
     /// A client broke the protocol; it was told with the error's close code. `web_socket_close` does not follow.
+    ///
+    /// ```
+    /// # use dormouse::*;
+    /// # struct Room {
+    /// #     ctx: Context,
+    /// # }
+    /// # impl DurableObject for Room {
+    /// #     async fn new(ctx: Context, _env: Env) -> Result<Room> {
+    /// #         Ok(Room { ctx })
+    /// #     }
+    /// async fn web_socket_error(&mut self, ws: &WebSocket, error: &ProtocolError) -> Result<()> {
+    ///     println!("{:?} broke {error}, closed with {}", ws.connection_id(), error.close_code());
+    ///     Ok(())
+    /// }
+    /// # }
+    /// ```
     async fn web_socket_error(&mut self, _ws: &WebSocket, _error: &ProtocolError) -> Result<()> {
         Ok(())
     }
 
     /// The time set with [`Context::set_tick`] has passed.
+    ///
+    /// ```
+    /// # use dormouse::*;
+    /// # struct Room {
+    /// #     ctx: Context,
+    /// # }
+    /// # impl DurableObject for Room {
+    /// #     async fn new(ctx: Context, _env: Env) -> Result<Room> {
+    /// #         Ok(Room { ctx })
+    /// #     }
+    /// async fn tick(&mut self) -> Result<()> {
+    ///     self.ctx.broadcast(&format!("it is {}", self.ctx.now_ms())).send();
+    ///     Ok(())
+    /// }
+    /// # }
+    /// ```
     async fn tick(&mut self) -> Result<()> {
         Ok(())
     }

@@ -4,12 +4,40 @@
 use std::fmt;
 
 /// What a handler may fail with: anything that is an error and may cross to another shard.
+///
+/// ```
+/// fn parse(score: &str) -> Result<u32, dormouse::Error> {
+///     Ok(score.parse::<u32>()?)
+/// }
+/// assert!(parse("many").is_err());
+/// ```
 pub type Error = Box<dyn std::error::Error + Send + Sync + 'static>;
 
 /// What handlers return.
+///
+/// ```
+/// # use dormouse::{Request, Response};
+/// async fn fetch(request: Request) -> dormouse::Result<Response> {
+///     let score: u32 = str::from_utf8(request.body())?.parse()?;
+///     Ok(Response::text(format!("{score} points\n")))
+/// }
+/// ```
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// A call that the API refuses. The application made it, so the application gets it back as a value.
+///
+/// ```
+/// use dormouse::{ApiError, WebSocketPair};
+///
+/// let early = WebSocketPair::new().server.send("hello");
+/// assert_eq!(early, Err(ApiError::NotAccepted));
+/// // The texts are those of the reference.
+/// let error = ApiError::InvalidCloseCode { code: 1006 };
+/// assert_eq!(error.to_string(), "Invalid WebSocket close code: 1006.");
+/// // In a handler, it is behind the error of any kind.
+/// let error: dormouse::Error = ApiError::Overloaded.into();
+/// assert_eq!(error.downcast_ref(), Some(&ApiError::Overloaded));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ApiError {

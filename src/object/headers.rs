@@ -4,13 +4,15 @@
 use super::error::ApiError;
 use crate::wire::{self, Field};
 
-/// Header fields (RFC 9110 5): names compare without regard to case, order and repetition are kept.
+/// Header fields (RFC 9110 5; Fetch API: `Headers`): names compare without regard to case, order and
+/// repetition are kept.
 ///
 /// ```
 /// let mut headers = dormouse::Headers::new();
 /// headers.append("Content-Type", "text/plain")?;
 /// assert_eq!(headers.get("content-type"), Some("text/plain"));
 /// assert!(headers.append("X-Bad", "a\r\nb").is_err());
+/// assert_eq!((headers.len(), headers.is_empty()), (1, false));
 /// # Ok::<(), dormouse::ApiError>(())
 /// ```
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -53,6 +55,15 @@ impl Headers {
     /// # Errors
     /// [`ApiError::InvalidHeader`] when the name is no token or the value holds CR, LF, NUL or another control
     /// character (RFC 9110 5.1, 5.5).
+    ///
+    /// ```
+    /// let mut headers = dormouse::Headers::new();
+    /// headers.append("Set-Cookie", "a=b")?;
+    /// headers.append("Set-Cookie", "c=d")?;
+    /// assert_eq!(headers.len(), 2);
+    /// assert!(headers.append("Set Cookie", "a=b").is_err());
+    /// # Ok::<(), dormouse::ApiError>(())
+    /// ```
     pub fn append(&mut self, name: &str, value: &str) -> Result<(), ApiError> {
         wire::check_field(name, value)
             .map_err(|error| ApiError::InvalidHeader { message: error.to_string() })?;
@@ -68,6 +79,14 @@ impl Headers {
     ///
     /// # Errors
     /// As [`Headers::append`].
+    ///
+    /// ```
+    /// let mut headers = dormouse::Headers::new();
+    /// headers.append("Cache-Control", "public")?;
+    /// headers.set("cache-control", "no-store")?;
+    /// assert_eq!(headers.iter().collect::<Vec<_>>(), [("cache-control", "no-store")]);
+    /// # Ok::<(), dormouse::ApiError>(())
+    /// ```
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), ApiError> {
         wire::check_field(name, value)
             .map_err(|error| ApiError::InvalidHeader { message: error.to_string() })?;
@@ -78,16 +97,37 @@ impl Headers {
     }
 
     /// The value of the first field of this name.
+    ///
+    /// ```
+    /// # let request = dormouse::Request::new("GET", "/", "");
+    /// let language = request.headers().get("Accept-Language").unwrap_or("en");
+    /// # assert_eq!(language, "en");
+    /// ```
     pub fn get(&self, name: &str) -> Option<&str> {
         self.iter().find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
     /// The values of all fields of this name, in order.
+    ///
+    /// ```
+    /// # let mut headers = dormouse::Headers::new();
+    /// headers.append("Cookie", "a=b")?;
+    /// headers.append("cookie", "c=d")?;
+    /// assert_eq!(headers.get_all("COOKIE").collect::<Vec<_>>(), ["a=b", "c=d"]);
+    /// # Ok::<(), dormouse::ApiError>(())
+    /// ```
     pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.iter().filter(move |(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
     /// All fields, in order.
+    ///
+    /// ```
+    /// # let request = dormouse::Request::new("GET", "/", "");
+    /// for (name, value) in request.headers().iter() {
+    ///     println!("{name}: {value}");
+    /// }
+    /// ```
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.fields.iter().map(|bounds| {
             let (name, value, end) = (bounds.name as usize, bounds.value as usize, bounds.end as usize);

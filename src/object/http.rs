@@ -5,7 +5,19 @@ use super::error::ApiError;
 use super::headers::Headers;
 use super::web_socket::WebSocket;
 
-/// An HTTP/1.1 request, whole.
+/// An HTTP/1.1 request, whole: head and body have arrived when a handler sees it (Fetch API: `Request`).
+///
+/// ```
+/// use dormouse::Request;
+///
+/// let mut request = Request::new("POST", "/score?by=1", "7");
+/// request.headers_mut().append("Host", "example.com")?;
+/// assert_eq!(request.method(), "POST");
+/// assert_eq!((request.path(), request.query()), ("/score", Some("by=1")));
+/// assert_eq!((request.target(), request.body()), ("/score?by=1", &b"7"[..]));
+/// assert_eq!(request.headers().get("host"), Some("example.com"));
+/// # Ok::<(), dormouse::ApiError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     pub(crate) method: String,
@@ -26,16 +38,33 @@ impl Request {
     }
 
     /// The method, as it was sent.
+    ///
+    /// ```
+    /// let request = dormouse::Request::new("GET", "/", "");
+    /// assert_eq!(request.method(), "GET");
+    /// ```
     pub fn method(&self) -> &str {
         &self.method
     }
 
     /// The request target, as it was sent (RFC 9112 3.2).
+    ///
+    /// ```
+    /// let request = dormouse::Request::new("GET", "/a%20b?c", "");
+    /// assert_eq!(request.target(), "/a%20b?c");
+    /// ```
     pub fn target(&self) -> &str {
         &self.target
     }
 
     /// The whole URL, with the host the client named.
+    ///
+    /// ```
+    /// let mut request = dormouse::Request::new("GET", "/room?a=b", "");
+    /// request.headers_mut().append("Host", "example.com:8080")?;
+    /// assert_eq!(request.url(), "http://example.com:8080/room?a=b");
+    /// # Ok::<(), dormouse::ApiError>(())
+    /// ```
     pub fn url(&self) -> String {
         if self.target.contains("://") {
             return self.target.clone();
@@ -44,6 +73,13 @@ impl Request {
     }
 
     /// The path, without scheme, host and query, percent-encoding as it was sent.
+    ///
+    /// ```
+    /// use dormouse::Request;
+    ///
+    /// assert_eq!(Request::new("GET", "/room/a%20b?c=d", "").path(), "/room/a%20b");
+    /// assert_eq!(Request::new("GET", "http://example.com", "").path(), "/");
+    /// ```
     pub fn path(&self) -> &str {
         let origin_form = match self.target.find("://") {
             Some(at) => self.target[at + 3..].find('/').map_or("/", |slash| &self.target[at + 3 + slash..]),
@@ -53,6 +89,13 @@ impl Request {
     }
 
     /// What stands behind the `?`.
+    ///
+    /// ```
+    /// use dormouse::Request;
+    ///
+    /// assert_eq!(Request::new("GET", "/room?by=Ada&as=red", "").query(), Some("by=Ada&as=red"));
+    /// assert_eq!(Request::new("GET", "/room", "").query(), None);
+    /// ```
     pub fn query(&self) -> Option<&str> {
         self.target.split_once('?').map(|(_, query)| query)
     }
@@ -72,13 +115,35 @@ impl Request {
         &self.body
     }
 
-    /// Whether the client asks for a WebSocket.
+    /// Whether the client asks for a WebSocket: the Upgrade field lists `websocket`, in any case (RFC 6455
+    /// 4.2.1).
+    ///
+    /// ```
+    /// use dormouse::{Request, Response};
+    ///
+    /// # let request = Request::new("GET", "/", "");
+    /// if !request.is_upgrade() {
+    ///     let refusal = Response::new(426, "this is a WebSocket\n");
+    /// }
+    /// # assert!(!request.is_upgrade());
+    /// ```
     pub fn is_upgrade(&self) -> bool {
         self.headers.get_all("Upgrade").any(|value| crate::wire::list_contains(value.as_bytes(), "websocket"))
     }
 }
 
-/// An HTTP response, whole, perhaps with one end of a [`WebSocketPair`](super::WebSocketPair).
+/// An HTTP response, whole (Fetch API: `Response`), perhaps with one end of a
+/// [`WebSocketPair`](super::WebSocketPair).
+///
+/// ```
+/// use dormouse::Response;
+///
+/// let mut response = Response::json(r#"{"players":7}"#).with_header("Cache-Control", "no-store")?;
+/// response.headers_mut().append("X-Room", "kitchen")?;
+/// assert_eq!((response.status(), response.body()), (200, &b"{\"players\":7}"[..]));
+/// assert_eq!(response.headers().get("Content-Type"), Some("application/json"));
+/// # Ok::<(), dormouse::ApiError>(())
+/// ```
 #[derive(Debug)]
 pub struct Response {
     pub(crate) status: u16,
@@ -103,6 +168,11 @@ impl Response {
     }
 
     /// 200 with plain text.
+    ///
+    /// ```
+    /// let response = dormouse::Response::text("hello\n");
+    /// assert_eq!(response.headers().get("Content-Type"), Some("text/plain; charset=utf-8"));
+    /// ```
     pub fn text(body: impl Into<String>) -> Response {
         Response::new(200, body.into())
             .with_header("Content-Type", "text/plain; charset=utf-8")
@@ -110,6 +180,11 @@ impl Response {
     }
 
     /// 200 with HTML.
+    ///
+    /// ```
+    /// let response = dormouse::Response::html("<h1>hello</h1>");
+    /// assert_eq!(response.headers().get("Content-Type"), Some("text/html; charset=utf-8"));
+    /// ```
     pub fn html(body: impl Into<String>) -> Response {
         Response::new(200, body.into())
             .with_header("Content-Type", "text/html; charset=utf-8")
@@ -117,6 +192,11 @@ impl Response {
     }
 
     /// 200 with JSON, already encoded.
+    ///
+    /// ```
+    /// let response = dormouse::Response::json(r#"{"players":7}"#);
+    /// assert_eq!(response.body(), br#"{"players":7}"#);
+    /// ```
     pub fn json(body: impl Into<String>) -> Response {
         Response::new(200, body.into())
             .with_header("Content-Type", "application/json")
@@ -124,6 +204,16 @@ impl Response {
     }
 
     /// 101 Switching Protocols: gives the client the other end of `client`, which must have been accepted.
+    ///
+    /// ```no_run
+    /// # use dormouse::*;
+    /// # fn example(ctx: Context) -> Result<Response> {
+    /// let pair = WebSocketPair::new();
+    /// ctx.accept_web_socket(&pair.server, &[])?;
+    /// // A subprotocol is the application's choice, of those that the client offered.
+    /// Ok(Response::web_socket(pair.client).with_header("Sec-WebSocket-Protocol", "chat")?)
+    /// # }
+    /// ```
     pub fn web_socket(client: WebSocket) -> Response {
         Response { status: 101, headers: Headers::new(), body: Vec::new(), web_socket: Some(client) }
     }
@@ -132,6 +222,15 @@ impl Response {
     ///
     /// # Errors
     /// [`ApiError::InvalidHeader`] when it may not be sent.
+    ///
+    /// ```
+    /// use dormouse::Response;
+    ///
+    /// let moved = Response::new(302, "").with_header("Location", "/lobby")?;
+    /// assert_eq!(moved.headers().get("location"), Some("/lobby"));
+    /// assert!(Response::text("").with_header("Location", "/\r\nSet-Cookie: a=b").is_err());
+    /// # Ok::<(), dormouse::ApiError>(())
+    /// ```
     pub fn with_header(mut self, name: &str, value: &str) -> Result<Response, ApiError> {
         self.headers.append(name, value)?;
         Ok(self)

@@ -21,7 +21,20 @@ const ID_BYTES: usize = 32;
 /// The bare bytes of an id.
 pub(crate) type IdBytes = [u8; ID_BYTES];
 
-/// The id of an object in its namespace. Prints as 64 hex digits; two ids are equal when these are.
+/// The id of an object in its namespace (Durable Objects API: `DurableObjectId`). Prints as 64 hex digits;
+/// two ids are equal when these are.
+///
+/// ```no_run
+/// # use dormouse::*;
+/// # fn example(env: &Env) -> Result<()> {
+/// let rooms = env.namespace("ROOM")?;
+/// let id = rooms.id_from_name("lobby");
+/// assert_eq!(id.name(), Some("lobby"));
+/// assert_eq!(id.to_string().len(), 64);
+/// assert_eq!(rooms.id_from_string(&id.to_string())?, id);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct ObjectId {
     bytes: IdBytes,
@@ -79,16 +92,48 @@ impl ObjectId {
     }
 
     /// The name this id was made from, if it was made from one.
+    ///
+    /// ```no_run
+    /// # use dormouse::*;
+    /// # fn example(env: &Env) -> Result<()> {
+    /// let rooms = env.namespace("ROOM")?;
+    /// assert_eq!(rooms.id_from_name("lobby").name(), Some("lobby"));
+    /// // The digits do not tell the name.
+    /// let digits = rooms.id_from_name("lobby").to_string();
+    /// assert_eq!(rooms.id_from_string(&digits)?.name(), None);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
     }
 
     /// Whether both name the same object. The same as `==`.
+    ///
+    /// ```no_run
+    /// # use dormouse::*;
+    /// # fn example(env: &Env) -> Result<()> {
+    /// let rooms = env.namespace("ROOM")?;
+    /// assert!(rooms.id_from_name("lobby").equals(&rooms.id_from_name("lobby")));
+    /// assert!(!rooms.new_unique_id().equals(&rooms.new_unique_id()));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn equals(&self, other: &ObjectId) -> bool {
         self == other
     }
 
     /// The shard, of `shards`, on which this object lives: a pure function of the id.
+    ///
+    /// ```no_run
+    /// # use dormouse::*;
+    /// # fn example(env: &Env) -> Result<()> {
+    /// let id = env.namespace("ROOM")?.id_from_name("lobby");
+    /// assert_eq!(id.home_shard(1).0, 0);
+    /// assert!(id.home_shard(8).0 < 8);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn home_shard(&self, shards: u16) -> ShardId {
         home_shard(&self.bytes, shards)
     }

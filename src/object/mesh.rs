@@ -13,6 +13,18 @@ use super::status::ObjectStatus;
 use crate::wire::DeflateAgreement;
 
 /// A message between worlds, delivered once and in order per pair of shards.
+///
+/// ```no_run
+/// # fn example(worlds: &[dormouse::object::World]) {
+/// use dormouse::object::driver::Effects;
+///
+/// let mut effects = Effects::default();
+/// worlds[0].take_effects(&mut effects);
+/// for (shard, message) in effects.mesh.drain(..) {
+///     worlds[usize::from(shard.0)].handle_mesh(message);
+/// }
+/// # }
+/// ```
 #[derive(Debug)]
 pub enum MeshMessage {
     /// Run `fetch` of an object that lives there.

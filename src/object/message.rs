@@ -7,8 +7,10 @@ use crate::wire::OpCode;
 ///
 /// ```
 /// use dormouse::Message;
+///
 /// assert_eq!(Message::from("hi").as_text(), Some("hi"));
-/// assert_eq!(Message::from(&[1u8, 2][..]).as_bytes(), [1, 2]);
+/// assert_eq!(Message::from(&[1u8, 2]).as_text(), None);
+/// assert_eq!(Message::from(&[1u8, 2]).as_bytes(), [1, 2]);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Message<'a> {
@@ -20,6 +22,14 @@ pub enum Message<'a> {
 
 impl<'a> Message<'a> {
     /// The text, if it is a text message.
+    ///
+    /// ```
+    /// # use dormouse::Message;
+    /// fn is_quit(message: Message<'_>) -> bool {
+    ///     message.as_text() == Some("/quit")
+    /// }
+    /// assert!(is_quit("/quit".into()) && !is_quit(b"/quit".into()));
+    /// ```
     pub fn as_text(&self) -> Option<&'a str> {
         match *self {
             Message::Text(text) => Some(text),
@@ -36,6 +46,13 @@ impl<'a> Message<'a> {
     }
 
     /// A copy of the payload that outlives the event.
+    ///
+    /// ```
+    /// # use dormouse::Message;
+    /// let mut history: Vec<Vec<u8>> = Vec::new();
+    /// history.push(Message::from("hi").to_owned_bytes());
+    /// assert_eq!(history, [b"hi"]);
+    /// ```
     pub fn to_owned_bytes(&self) -> Vec<u8> {
         self.as_bytes().to_vec()
     }

@@ -4,6 +4,15 @@
 use crate::wire::{DeflateTerms, HeadLimits, SessionLimits};
 
 /// Limits and timeouts of one shard's world. Times are milliseconds, sizes are bytes.
+///
+/// ```
+/// use dormouse::object::Settings;
+///
+/// // What a game wants: small messages, and silence noticed early.
+/// let mut settings = Settings { ping_ms: Some(5_000), ..Settings::default() };
+/// settings.session.message_bytes_max = 4 << 10;
+/// assert_eq!(settings.hibernation_idle_ms, Some(10_000));
+/// ```
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Caps on a request head.
@@ -91,6 +100,14 @@ impl Default for Settings {
 }
 
 /// Compression of messages (RFC 7692).
+///
+/// ```
+/// use dormouse::object::{DeflateSettings, Settings};
+///
+/// let deflate = DeflateSettings { message_bytes_min: 1_024, ..DeflateSettings::default() };
+/// let settings = Settings { deflate, ..Settings::default() };
+/// assert!(settings.deflate.is_enabled && settings.deflate.level == 1);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct DeflateSettings {
     /// Whether a client's offer is accepted.

@@ -6,6 +6,14 @@ use super::remote::FarConnection;
 use super::slab::Key;
 
 /// State of a socket (the WebSocket API's readyState).
+///
+/// ```
+/// use dormouse::ReadyState;
+///
+/// assert_eq!(dormouse::WebSocketPair::new().client.ready_state(), ReadyState::Open);
+/// assert_eq!(ReadyState::Closing as u8, 2);
+/// assert!(ReadyState::Open < ReadyState::Closing);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum ReadyState {

@@ -1,6 +1,16 @@
 //! How an object fares, seen from outside. Reading it wakes nothing.
 
 /// A look at one object.
+///
+/// ```no_run
+/// # async fn example(env: &dormouse::Env) -> dormouse::Result<()> {
+/// let status = env.namespace("ROOM")?.get_by_name("lobby").status().await;
+/// if !status.is_awake {
+///     println!("asleep, with {} clients connected", status.sockets);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ObjectStatus {
     /// Whether an instance is in memory.

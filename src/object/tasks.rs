@@ -18,6 +18,15 @@ use super::slab::Key;
 pub(crate) type TaskFuture = Pin<Box<dyn Future<Output = ()>>>;
 
 /// Called when a task was woken from another thread.
+///
+/// ```
+/// use std::sync::Arc;
+/// use dormouse::object::DriverWaker;
+///
+/// let driver = std::thread::current();
+/// let waker: DriverWaker = Arc::new(move || driver.unpark());
+/// waker();
+/// ```
 pub type DriverWaker = Arc<dyn Fn() + Send + Sync>;
 
 /// On whose behalf a task runs.

@@ -12,6 +12,20 @@ use super::tasks::DriverWaker;
 const WORKER: u32 = u32::MAX;
 
 /// One shard's present.
+///
+/// ```
+/// use std::sync::Arc;
+/// use dormouse::object::Watch;
+///
+/// let watch = Watch::default();
+/// let thread = std::thread::current();
+/// watch.set_call(Arc::new(move || thread.unpark()));
+/// let (polls, running) = watch.look();
+/// if running.is_none() {
+///     watch.fall_asleep(); // until the call
+/// }
+/// assert_eq!((polls, watch.stuck_handlers.get()), (0, 0));
+/// ```
 #[derive(Default)]
 pub struct Watch {
     /// Odd while something is polled.
@@ -26,6 +40,16 @@ pub struct Watch {
 }
 
 /// What was running when a watchdog looked.
+///
+/// ```
+/// use dormouse::object::Polled;
+///
+/// /// Whether a handler has been running since the last look.
+/// fn is_stuck(last: &Option<Polled>, now: &Option<Polled>) -> bool {
+///     now.is_some() && last == now
+/// }
+/// # assert!(!is_stuck(&None, &None));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Polled {
     /// Tells this poll from all others of the shard.

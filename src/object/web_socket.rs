@@ -17,8 +17,16 @@ use super::message::Message;
 use super::slab::Key;
 use super::socket::ReadyState;
 
-/// One end of a WebSocket. Cheap to clone; clones are equal, and so are handles of the same socket got at different
-/// times, so that it may be the key of a map.
+/// One end of a WebSocket (WebSockets API: `WebSocket`). Cheap to clone; clones are equal, and so are handles
+/// of the same socket got at different times, so that it may be the key of a map.
+///
+/// ```
+/// use dormouse::{ReadyState, WebSocketPair};
+///
+/// let pair = WebSocketPair::new();
+/// assert_eq!(pair.server, pair.server.clone());
+/// assert_eq!(pair.server.ready_state(), ReadyState::Open);
+/// ```
 #[derive(Clone)]
 pub struct WebSocket {
     end: End,
@@ -32,7 +40,7 @@ enum End {
     Half { pair: Rc<Pair>, side: Rc<Side> },
 }
 
-/// Two connected ends: one for the object, one for the client.
+/// Two connected ends: one for the object, one for the client (Durable Objects API: `WebSocketPair`).
 ///
 /// ```no_run
 /// # fn accept(ctx: dormouse::Context) -> dormouse::Result<dormouse::Response> {
@@ -101,6 +109,11 @@ impl Default for WebSocketPair {
 
 impl WebSocketPair {
     /// Two ends that nobody has accepted yet.
+    ///
+    /// ```
+    /// let pair = dormouse::WebSocketPair::new();
+    /// let (to_object, to_client) = (pair.server, pair.client);
+    /// ```
     pub fn new() -> WebSocketPair {
         let identity = IDENTITIES.get() + 1;
         IDENTITIES.set(identity);
@@ -203,10 +216,24 @@ impl WebSocket {
     }
 
     /// Queues a message: in order, and leaving with everything else that this turn says to the client. Ignored when
-    /// the client is gone.
+    /// the client is gone. What happens to a client that does not read is up to
+    /// [`DurableObject::SLOW_READER`](super::DurableObject::SLOW_READER).
     ///
     /// # Errors
     /// [`ApiError::NotAccepted`], [`ApiError::SendAfterClose`].
+    ///
+    /// ```no_run
+    /// # fn example(ws: dormouse::WebSocket) -> Result<(), dormouse::ApiError> {
+    /// ws.send("text")?;
+    /// ws.send(&[0xca_u8, 0xfe])?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// ```
+    /// let pair = dormouse::WebSocketPair::new();
+    /// assert_eq!(pair.server.send("too early"), Err(dormouse::ApiError::NotAccepted));
+    /// ```
     pub fn send<'a>(&self, message: impl Into<Message<'a>>) -> Result<(), ApiError> {
         let (core, key) = self.locate().ok_or(ApiError::NotAccepted)?;
         core.send(key, message.into())
@@ -219,6 +246,15 @@ impl WebSocket {
     /// # Errors
     /// [`ApiError::NotAccepted`], [`ApiError::InvalidCloseCode`], [`ApiError::CloseReasonTooLong`],
     /// [`ApiError::CloseReasonWithoutCode`].
+    ///
+    /// ```no_run
+    /// # use dormouse::*;
+    /// # fn example(kicked: WebSocket, done: WebSocket) -> Result<()> {
+    /// kicked.close(4001, "kicked by a moderator")?;
+    /// done.close(None, "")?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn close(&self, code: impl Into<Option<u16>>, reason: &str) -> Result<(), ApiError> {
         let (core, key) = self.locate().ok_or(ApiError::NotAccepted)?;
         core.close(key, code.into(), reason)
@@ -229,6 +265,22 @@ impl WebSocket {
     ///
     /// # Errors
     /// [`ApiError::AttachmentTooLarge`], [`ApiError::Attachment`].
+    ///
+    /// ```
+    /// use serde::{Deserialize, Serialize};
+    ///
+    /// #[derive(Serialize, Deserialize)]
+    /// struct Player {
+    ///     name: String,
+    ///     lives: u8,
+    /// }
+    ///
+    /// # let ws = dormouse::WebSocketPair::new().server;
+    /// ws.serialize_attachment(&Player { name: "Ada".into(), lives: 3 })?;
+    /// let player: Option<Player> = ws.deserialize_attachment()?;
+    /// assert_eq!(player.unwrap().name, "Ada");
+    /// # Ok::<(), dormouse::ApiError>(())
+    /// ```
     pub fn serialize_attachment<T: Serialize + ?Sized>(&self, value: &T) -> Result<(), ApiError> {
         let bytes = rmp_serde::to_vec_named(value)
             .map_err(|error| ApiError::Attachment { message: error.to_string() })?;
@@ -254,6 +306,14 @@ impl WebSocket {
     ///
     /// # Errors
     /// [`ApiError::Attachment`] when what is attached is no `T`.
+    ///
+    /// ```
+    /// # let ws = dormouse::WebSocketPair::new().server;
+    /// assert_eq!(ws.deserialize_attachment::<u32>()?, None);
+    /// ws.serialize_attachment("seven")?;
+    /// assert!(ws.deserialize_attachment::<u32>().is_err());
+    /// # Ok::<(), dormouse::ApiError>(())
+    /// ```
     pub fn deserialize_attachment<T: DeserializeOwned>(&self) -> Result<Option<T>, ApiError> {
         let read = |bytes: &[u8]| {
             rmp_serde::from_slice(bytes).map_err(|error| ApiError::Attachment { message: error.to_string() })
@@ -266,16 +326,43 @@ impl WebSocket {
     }
 
     /// The state of the connection. A fresh end reads [`ReadyState::Open`].
+    ///
+    /// ```no_run
+    /// # fn example(ctx: dormouse::Context) {
+    /// use dormouse::ReadyState;
+    ///
+    /// let sockets = ctx.get_web_sockets(None);
+    /// let open = sockets.iter().filter(|ws| ws.ready_state() == ReadyState::Open).count();
+    /// # }
+    /// ```
     pub fn ready_state(&self) -> ReadyState {
         self.locate().map_or(ReadyState::Open, |(core, key)| core.ready_state(key))
     }
 
     /// Bytes of frames that `send` took and the kernel has not yet taken.
+    ///
+    /// ```no_run
+    /// # fn example(ws: dormouse::WebSocket, frame: &[u8]) -> Result<(), dormouse::ApiError> {
+    /// // A client that lags behind gets fewer pictures, not older ones.
+    /// if ws.buffered_amount() < 64 << 10 {
+    ///     ws.send(frame)?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn buffered_amount(&self) -> usize {
         self.locate().map_or(0, |(core, key)| core.buffered_amount(key))
     }
 
     /// The number of the connection, once its 101 was written; for logs.
+    ///
+    /// ```no_run
+    /// # fn example(ws: dormouse::WebSocket) {
+    /// if let Some(connection) = ws.connection_id() {
+    ///     println!("connection {connection} sent nonsense");
+    /// }
+    /// # }
+    /// ```
     pub fn connection_id(&self) -> Option<ConnectionId> {
         self.locate().and_then(|(core, key)| core.connection_id(key))
     }

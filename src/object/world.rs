@@ -24,6 +24,33 @@ use super::watch::Watch;
 const ROUNDS_MAX: usize = 64;
 
 /// What an engine is made of, before it runs: bindings, worker, settings. Shared by the worlds of all shards.
+///
+/// ```
+/// # use dormouse::{Context, DurableObject, Env, Request, Response, Result, Worker};
+/// # struct Room;
+/// # impl DurableObject for Room {
+/// #     async fn new(_: Context, _: Env) -> Result<Room> {
+/// #         Ok(Room)
+/// #     }
+/// # }
+/// # struct Router;
+/// # impl Worker for Router {
+/// #     async fn fetch(&self, _: Request, _: &Env) -> Result<Response> {
+/// #         Ok(Response::text("hello"))
+/// #     }
+/// # }
+/// use dormouse::object::driver::ShardId;
+/// use dormouse::object::{Settings, WorldBuilder};
+///
+/// let plan = WorldBuilder::new(Router)
+///     .namespace::<Room>("ROOM")
+///     .settings(Settings { hibernation_idle_ms: Some(0), ..Settings::default() })
+///     .var("GREETING", "hello")
+///     .connections_max(10_000)
+///     .build(2);
+/// let world = plan.world(ShardId(1), 0x5eed);
+/// assert!(!world.has_ready());
+/// ```
 pub struct WorldBuilder {
     settings: Settings,
     classes: Vec<Class>,
@@ -95,6 +122,23 @@ impl WorldBuilder {
 }
 
 /// An engine about to run; makes the world of each shard on that shard's thread.
+///
+/// ```no_run
+/// # fn example(builder: dormouse::object::WorldBuilder) {
+/// use dormouse::object::driver::ShardId;
+///
+/// let plan = builder.build(2);
+/// for shard in [0, 1].map(ShardId) {
+///     let plan = plan.clone();
+///     std::thread::spawn(move || {
+///         let world = plan.world(shard, 0x5eed);
+///         // The shard's driver.
+///     });
+/// }
+/// assert_eq!((plan.counters().len(), plan.watches().len()), (2, 2));
+/// println!("{} connections to {:?}", plan.directory().open(), plan.bindings().collect::<Vec<_>>());
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct WorldPlan {
     shared: Arc<Shared>,
@@ -131,6 +175,40 @@ impl WorldPlan {
 }
 
 /// One shard's world: connections, sockets, objects. Deterministic: the same calls in the same order do the same.
+///
+/// A turn of a driver. A whole driver, if a small one, stands at the module [`driver`](super::driver).
+///
+/// ```no_run
+/// # use dormouse::object::driver::{Effects, Now, Place, Transmit};
+/// # use dormouse::object::mesh::MeshMessage;
+/// # use Completion::*;
+/// # enum Completion { Accepted(Place), Received(Place, Vec<u8>), Lost(Place), Writable(Place),
+/// #     Closed(Place) }
+/// # struct Turn { now: Now, completions: Vec<Completion>, inbox: Vec<MeshMessage> }
+/// # fn example<T: Transmit>(world: &dormouse::object::World, Turn { now, completions, inbox }: Turn,
+/// #     kernel: &mut T, effects: &mut Effects, carry_out: fn(&mut Effects), sleep: fn(Option<u64>)) {
+/// world.set_now(now);
+/// for completion in completions {
+///     match completion {
+///         Accepted(place) => world.handle_accepted(place),
+///         Received(place, mut bytes) => world.handle_received(place, &mut bytes),
+///         Lost(place) => world.handle_lost(place),
+///         Writable(place) => world.handle_writable(place),
+///         Closed(place) => world.handle_closed(place),
+///     }
+/// }
+/// for message in inbox {
+///     world.handle_mesh(message);
+/// }
+/// world.run();
+/// world.flush(kernel);
+/// world.take_effects(effects);
+/// carry_out(effects);
+/// if !world.has_ready() {
+///     sleep(world.next_deadline_ms());
+/// }
+/// # }
+/// ```
 pub struct World {
     core: Rc<Core>,
 }
@@ -143,6 +221,13 @@ impl World {
     }
 
     /// Sets what wakes the driver when a handler is woken from another thread.
+    ///
+    /// ```no_run
+    /// # fn example(world: &dormouse::object::World) {
+    /// let driver = std::thread::current();
+    /// world.set_waker(std::sync::Arc::new(move || driver.unpark()));
+    /// # }
+    /// ```
     pub fn set_waker(&self, waker: DriverWaker) {
         self.core.tasks.set_driver_waker(waker);
     }
@@ -192,6 +277,25 @@ impl World {
     }
 
     /// The descriptor of a hand-off has left; the place is free.
+    ///
+    /// The way of a connection from this shard to another:
+    ///
+    /// ```no_run
+    /// # use dormouse::object::driver::{Effect, Place, ShardId};
+    /// # fn example(here: &dormouse::object::World, there: &dormouse::object::World, effect: Effect,
+    /// #     pass: fn(Place, ShardId) -> Option<Place>) {
+    /// # let this_shard = ShardId(0);
+    /// if let Effect::HandOff { place, target, token } = effect {
+    ///     match pass(place, target) {
+    ///         Some(place_there) => {
+    ///             here.handle_handed_off(token);
+    ///             there.handle_handed_over(this_shard, token, place_there);
+    ///         }
+    ///         None => here.handle_hand_off_failed(token, place),
+    ///     }
+    /// }
+    /// # }
+    /// ```
     pub fn handle_handed_off(&self, token: u32) {
         self.core.handed_off(token);
     }
@@ -350,6 +454,15 @@ impl World {
     }
 
     /// Starts to end every connection: sockets with Close 1001, requests with their response.
+    ///
+    /// ```no_run
+    /// # fn example(world: &dormouse::object::World, turn: fn()) {
+    /// world.begin_drain();
+    /// while !world.is_drained() {
+    ///     turn();
+    /// }
+    /// # }
+    /// ```
     pub fn begin_drain(&self) {
         self.core.is_draining.set(true);
         let count = self.core.connections.borrow().len();

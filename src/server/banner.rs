@@ -7,6 +7,22 @@ use std::path::Path;
 use super::config::{Config, size_text, time_text};
 
 /// What was started.
+///
+/// ```
+/// use dormouse::server::{banner::Started, config::Config};
+///
+/// let config = Config::default();
+/// let started = Started {
+///     config: &config,
+///     file: None,
+///     listen: "127.0.0.1:40123".parse()?, // the config left the port open
+///     metrics: None,
+///     cores: &[0, 1],
+///     rings_per_shard: 4,
+/// };
+/// assert_ne!(started.listen, started.config.listen);
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Started<'a> {
     /// The config it runs with.

@@ -99,6 +99,16 @@ struct Settings {
 }
 
 /// What the command line asks for.
+///
+/// ```
+/// use dormouse::server::cli::{Command, parse_from};
+///
+/// let arguments = ["dormouse", "config", "default"].map(Into::into);
+/// match parse_from(arguments, [], ".".as_ref()) {
+///     Ok(Command::Print(text)) => assert!(text.starts_with("# dormouse.toml")),
+///     other => panic!("{other:?}"),
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
     /// Run the engine.
@@ -115,6 +125,15 @@ pub enum Command {
 }
 
 /// There is nothing to run: help was asked for, or something was wrong.
+///
+/// ```
+/// use dormouse::server::cli::parse_from;
+///
+/// let arguments = ["dormouse", "--version"].map(Into::into);
+/// let stop = parse_from(arguments, [], ".".as_ref()).unwrap_err();
+/// assert_eq!(stop.exit_code, 0);
+/// assert!(stop.text.starts_with("dormouse "));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stop {
     /// The status to exit with: 0 for help and version, 2 for wrong usage or config.

@@ -71,6 +71,14 @@ pub struct Config {
 }
 
 /// `[buffers]`: buffers and queues of the rings. Memory is reserved per ring, so these multiply.
+///
+/// ```
+/// use dormouse::server::config::{Config, Buffers};
+///
+/// let buffers = Buffers { receive_bytes: 2_048, ..Buffers::default() };
+/// let config = Config { buffers, ..Config::default() };
+/// assert_eq!(config.buffers.receive_count, 2_048); // 4 MiB a ring
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Buffers {
     /// Size of one receive buffer, in bytes.
@@ -86,6 +94,14 @@ pub struct Buffers {
 }
 
 /// `[limits]`: the bound of every queue and buffer that a peer or an object can fill.
+///
+/// ```
+/// use dormouse::server::config::{Config, Limits};
+///
+/// let limits = Limits { message_bytes: 64 << 10, ..Limits::default() };
+/// let config = Config { limits, ..Config::default() };
+/// assert_eq!(config.limits.connections, 131_072);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Request line and header fields together, in bytes; above: 431.
@@ -128,6 +144,15 @@ pub struct Limits {
 }
 
 /// `[hibernation]`: when an object without work leaves memory.
+///
+/// ```
+/// use std::time::Duration;
+/// use dormouse::server::config::{Config, Hibernation};
+///
+/// let hibernation = Hibernation { idle: Some(Duration::ZERO), ..Hibernation::default() }; // at once
+/// let config = Config { hibernation, ..Config::default() };
+/// assert_eq!(config.hibernation.evict, Duration::from_secs(90));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hibernation {
     /// Quiet time after which an object hibernates while its sockets stay; zero is at once, `None` is never.
@@ -137,6 +162,15 @@ pub struct Hibernation {
 }
 
 /// `[timeouts]`: how long the engine waits for a peer or an object.
+///
+/// ```
+/// use std::time::Duration;
+/// use dormouse::server::config::{Config, Timeouts};
+///
+/// let timeouts = Timeouts { ping: None, drain: Duration::from_secs(60), ..Timeouts::default() };
+/// let config = Config { timeouts, ..Config::default() };
+/// assert_eq!(config.timeouts.close, Duration::from_secs(5));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeouts {
     /// From accept to the end of the request head.
@@ -158,6 +192,14 @@ pub struct Timeouts {
 }
 
 /// `[security]`: who may connect.
+///
+/// ```
+/// use dormouse::server::config::{Config, Security};
+///
+/// let security = Security { origins: vec!["https://game.example".to_owned()] };
+/// let config = Config { security, ..Config::default() };
+/// assert_eq!(config.security.origins.len(), 1);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Security {
     /// Values of `Origin` that may upgrade, compared byte for byte; empty allows any, and none at all.
@@ -165,6 +207,15 @@ pub struct Security {
 }
 
 /// `[pacing]`: how a busy shard gathers work.
+///
+/// ```
+/// use std::time::Duration;
+/// use dormouse::server::config::{Config, Pacing};
+///
+/// let pacing = Pacing { wait: Duration::from_micros(250) };
+/// let config = Config { pacing, ..Config::default() };
+/// assert_eq!(config.pacing.wait.as_micros(), 250);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Pacing {
     /// How long a shard waits, after a turn that found work, before it looks again.
@@ -172,6 +223,14 @@ pub struct Pacing {
 }
 
 /// `[crowd]`: when an object's sockets spread over the shards.
+///
+/// ```
+/// use dormouse::server::config::{Config, Crowd};
+///
+/// let crowd = Crowd { sockets: 1_000 };
+/// let config = Config { crowd, ..Config::default() };
+/// assert_eq!(config.crowd.sockets, 1_000);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Crowd {
     /// Sockets of one object beyond which further ones stay on the shards that accepted them.
@@ -185,6 +244,14 @@ impl Default for Crowd {
 }
 
 /// `[deflate]`: compression of messages, permessage-deflate (RFC 7692), for clients that offer it.
+///
+/// ```
+/// use dormouse::server::config::{Config, Deflate};
+///
+/// let deflate = Deflate { enabled: false, ..Deflate::default() };
+/// let config = Config { deflate, ..Config::default() };
+/// assert!(!config.deflate.enabled);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deflate {
     /// Whether offers are accepted.
@@ -215,6 +282,14 @@ impl Default for Deflate {
 }
 
 /// `[metrics]`: where metrics and health are served.
+///
+/// ```
+/// use dormouse::server::config::{Config, Metrics};
+///
+/// let metrics = Metrics { listen: "127.0.0.1:9100".parse().ok() };
+/// let config = Config { metrics, ..Config::default() };
+/// assert_eq!(config.metrics.listen.unwrap().port(), 9100);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Metrics {
     /// Address of the listener for metrics and health; `None` opens none.

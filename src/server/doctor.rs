@@ -7,6 +7,14 @@ use super::config::{Config, ConfigError, Loaded};
 use crate::shard::probe::{Check, Report, Status, Wanted, allowed_cpus, probe_for};
 
 /// Why the engine cannot start here. `Display` is one line.
+///
+/// ```
+/// use dormouse::server::doctor::NotReady;
+///
+/// let not_ready = NotReady::Machine("io_uring: not in this kernel (ENOSYS)".to_owned());
+/// assert_eq!(not_ready.exit_code(), 1);
+/// assert_eq!(not_ready.to_string(), "io_uring: not in this kernel (ENOSYS)");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NotReady {
     /// The config asks for what this machine does not have.
@@ -48,6 +56,13 @@ pub fn ready(loaded: &Loaded) -> Result<Vec<usize>, NotReady> {
 }
 
 /// What `dormouse doctor` reports: all that the probe found, and whether the configured cores are there.
+///
+/// ```no_run
+/// # use dormouse::server::{config::{Layers, load}, doctor};
+/// let report = doctor::diagnose(&load(Layers::default())?);
+/// print!("{}", doctor::render(&report));
+/// # Ok::<(), dormouse::server::config::ConfigErrors>(())
+/// ```
 pub fn diagnose(loaded: &Loaded) -> Report {
     let mut report = probe_for(&wanted(&loaded.config));
     report.checks.push(match choose_cores(loaded) {
@@ -74,11 +89,28 @@ pub fn diagnose(loaded: &Loaded) -> Report {
 }
 
 /// The status to exit with after the report.
+///
+/// ```
+/// use dormouse::server::doctor::exit_code;
+/// use dormouse::shard::probe::Report;
+///
+/// assert_eq!(exit_code(&Report { checks: Vec::new() }), 0);
+/// ```
 pub fn exit_code(report: &Report) -> u8 {
     u8::from(report.status() == Status::Missing)
 }
 
 /// The report for people: a line a check, under a shortfall what it means and how to lift it, and the sum at the end.
+///
+/// ```
+/// # use dormouse::shard::probe::{Check, Report, Status};
+/// # let (name, status, finding) = ("io_uring", Status::Missing, "not in this kernel".to_owned());
+/// # let (consequence, remedy) = ("no shard can start".to_owned(), "run Linux 6.1 or later".to_owned());
+/// # let report = Report { checks: vec![Check { name, status, finding, consequence, remedy }] };
+/// let text = dormouse::server::doctor::render(&report);
+/// assert!(text.starts_with("MISSING  io_uring  not in this kernel\n"));
+/// assert!(text.contains("do: run Linux 6.1 or later\n"));
+/// ```
 pub fn render(report: &Report) -> String {
     let width = report.checks.iter().map(|check| check.name.len()).max().unwrap_or_default();
     let mut text = String::new();
@@ -108,6 +140,16 @@ pub fn render(report: &Report) -> String {
 
 /// The report for programs: `{"status": "ok", "checks": [{"name", "status", "finding", "consequence", "remedy"}]}`,
 /// with the statuses `ok`, `limited` and `missing`.
+///
+/// ```
+/// # use dormouse::shard::probe::{Check, Report, Status};
+/// # let (name, status, finding) = ("io_uring", Status::Missing, "not in this kernel".to_owned());
+/// # let (consequence, remedy) = ("no shard can start".to_owned(), "run Linux 6.1 or later".to_owned());
+/// # let report = Report { checks: vec![Check { name, status, finding, consequence, remedy }] };
+/// let json: serde_json::Value = serde_json::from_str(&dormouse::server::doctor::render_json(&report))?;
+/// assert_eq!((&json["status"], &json["checks"][0]["name"]), (&"missing".into(), &"io_uring".into()));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 pub fn render_json(report: &Report) -> String {
     let json = serde_json::json!({ "status": report.status(), "checks": report.checks });
     format!("{json:#}\n")
@@ -115,6 +157,13 @@ pub fn render_json(report: &Report) -> String {
 
 /// What an engine with this config asks of the kernel. The config's ranges are the kernel's, so that nothing is cut
 /// off here that was read from a file.
+///
+/// ```
+/// use dormouse::server::{config::Config, doctor::wanted};
+/// use dormouse::shard::probe::Wanted;
+///
+/// assert_eq!(wanted(&Config::default()), Wanted::default());
+/// ```
 pub fn wanted(config: &Config) -> Wanted {
     let cut = |amount: usize| u32::try_from(amount).unwrap_or(u32::MAX);
     Wanted {

@@ -57,17 +57,46 @@ impl Engine {
     ///
     /// # Panics
     /// When the name is bound already.
+    ///
+    /// ```no_run
+    /// # use dormouse::*;
+    /// # fn example<Room: DurableObject, Arena: DurableObject>(router: impl Worker) -> Engine {
+    /// Engine::new(router).namespace::<Room>("ROOM").namespace::<Arena>("ARENA")
+    /// # }
+    /// ```
     pub fn namespace<T: DurableObject>(self, binding: &str) -> Engine {
         Engine { builder: self.builder.namespace::<T>(binding) }
     }
 
-    /// Gives workers and objects a variable; the config's `[vars]` come in addition.
+    /// Gives workers and objects a variable; the config's `[vars]` come in addition, and do not replace
+    /// one of the same name.
+    ///
+    /// ```no_run
+    /// # use dormouse::*;
+    /// # fn example(router: impl Worker) -> Engine {
+    /// // Found by `env.var("GREETING")`.
+    /// Engine::new(router).var("GREETING", "hello")
+    /// # }
+    /// ```
     pub fn var(self, name: impl Into<String>, value: impl Into<String>) -> Engine {
         Engine { builder: self.builder.var(name, value) }
     }
 
     /// The whole of a program's `main`: reads command line, environment and config, serves until SIGTERM or SIGINT,
     /// and ends with 0; with 1 when the machine is in the way, with 2 when usage or config are wrong.
+    ///
+    /// ```no_run
+    /// # use dormouse::*;
+    /// # struct Router;
+    /// # impl Worker for Router {
+    /// #     async fn fetch(&self, _: Request, _: &Env) -> Result<Response> {
+    /// #         Ok(Response::text("hello"))
+    /// #     }
+    /// # }
+    /// fn main() -> std::process::ExitCode {
+    ///     Engine::new(Router).main()
+    /// }
+    /// ```
     pub fn main(self) -> ExitCode {
         cli::run(|loaded: Loaded| serve::serve(self, &loaded))
     }
@@ -126,6 +155,18 @@ fn random_seed() -> u64 {
 }
 
 /// An engine that serves.
+///
+/// ```no_run
+/// # fn example(engine: dormouse::Engine) -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+/// use dormouse::server::config::Config;
+///
+/// let running = engine.start(&Config { listen: "127.0.0.1:0".parse()?, ..Config::default() })?;
+/// println!("ws://{} on {} shards", running.address(), running.stats().len());
+/// running.stop(Duration::from_secs(10))?;
+/// # Ok(())
+/// # }
+/// ```
 pub struct Running {
     shards: Arc<Shards>,
     plan: WorldPlan,
@@ -149,26 +190,67 @@ impl Running {
     }
 
     /// Where clients connect; the port is the one that the kernel chose, if the config left it open.
+    ///
+    /// ```no_run
+    /// # fn example(running: dormouse::server::Running) -> std::io::Result<()> {
+    /// let client = std::net::TcpStream::connect(running.address())?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn address(&self) -> SocketAddr {
         self.shards.local_address()
     }
 
     /// Where metrics and health are served, if they are.
+    ///
+    /// ```no_run
+    /// # fn example(running: dormouse::server::Running) -> std::io::Result<()> {
+    /// if let Some(address) = running.metrics_address() {
+    ///     println!("http://{address}/metrics");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn metrics_address(&self) -> Option<SocketAddr> {
         self.metrics
     }
 
     /// What each shard's world counts.
+    ///
+    /// ```no_run
+    /// # fn example(running: dormouse::server::Running) -> std::io::Result<()> {
+    /// let connections: u64 = running.counters().iter().map(|shard| shard.connections.get()).sum();
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn counters(&self) -> &[Arc<ShardCounters>] {
         self.plan.counters()
     }
 
     /// What each shard's driver counts.
+    ///
+    /// ```no_run
+    /// # fn example(running: dormouse::server::Running) -> std::io::Result<()> {
+    /// for (shard, stats) in running.stats().iter().enumerate() {
+    ///     println!("shard {shard}: {} turns, {} sends", stats.turns.get(), stats.sends.get());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn stats(&self) -> &[Arc<ShardStats>] {
         self.shards.stats()
     }
 
     /// The names that namespaces are bound to, in the order of [`ShardCounters::namespaces`].
+    ///
+    /// ```no_run
+    /// # fn example(running: dormouse::server::Running) -> std::io::Result<()> {
+    /// for (binding, counters) in running.bindings().zip(&running.counters()[0].namespaces) {
+    ///     println!("{binding}: {} awake on the first shard", counters.awake.get());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn bindings(&self) -> impl Iterator<Item = &str> {
         self.plan.bindings()
     }
@@ -186,6 +268,13 @@ impl Running {
     ///
     /// # Errors
     /// What ended a shard before it was asked to.
+    ///
+    /// ```no_run
+    /// # fn example(running: dormouse::server::Running) -> std::io::Result<()> {
+    /// running.stop(std::time::Duration::from_secs(10))?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn stop(self, drain: Duration) -> io::Result<()> {
         self.shards.shutdown(drain);
         wait_for_all(&self.shards, |_| {})

@@ -14,6 +14,14 @@ use super::turn::Shared;
 use crate::object::driver::ShardId;
 
 /// How a shard ended.
+///
+/// ```no_run
+/// # fn example(shards: dormouse::shard::Shards) {
+/// if let Some(end) = shards.wait(std::time::Duration::from_secs(1)) {
+///     eprintln!("shard {} has ended: {:?}", end.shard.0, end.result);
+/// }
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct ShardEnd {
     /// The shard.
@@ -36,7 +44,19 @@ impl ShardEnd {
 
 /// Shards that serve. Dropping it lets them serve on, unwatched.
 ///
-/// See [`start`](super::start) for an example.
+/// ```no_run
+/// # fn example(settings: Vec<dormouse::shard::ShardSettings>, world: fn() -> dormouse::object::World)
+/// # -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+///
+/// let shards = dormouse::shard::start(settings, move |_shard| world())?;
+/// println!("{} shards listen at {}", shards.stats().len(), shards.local_address());
+/// let unasked = shards.wait(Duration::from_secs(3_600));
+/// shards.shutdown(Duration::from_secs(10));
+/// shards.join()?;
+/// # Ok(())
+/// # }
+/// ```
 pub struct Shards {
     local_address: SocketAddr,
     shared: Arc<Shared>,

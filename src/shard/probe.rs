@@ -49,6 +49,13 @@ impl Default for Wanted {
 }
 
 /// How a check ended.
+///
+/// ```
+/// use dormouse::shard::probe::{Report, Status};
+///
+/// // Nothing was found wrong where nothing was looked at.
+/// assert_eq!(Report { checks: Vec::new() }.status(), Status::Ok);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
@@ -61,6 +68,19 @@ pub enum Status {
 }
 
 /// One thing that was looked at.
+///
+/// ```
+/// use dormouse::shard::probe::{Check, Status};
+///
+/// let check = Check {
+///     name: "io_uring",
+///     status: Status::Missing,
+///     finding: "not in this kernel (ENOSYS)".to_owned(),
+///     consequence: "no shard can start".to_owned(),
+///     remedy: "run Linux 6.1 or later".to_owned(),
+/// };
+/// assert!(check.status != Status::Ok && !check.remedy.is_empty());
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Check {
     /// What was looked at, in a word or two.
@@ -76,6 +96,24 @@ pub struct Check {
 }
 
 /// All checks, the most basic first. Those that need one which failed are left out.
+///
+/// ```
+/// use dormouse::shard::probe::{Check, Report, Status};
+///
+/// # let check = Check {
+/// #     name: "io_uring",
+/// #     status: Status::Missing,
+/// #     finding: "not in this kernel (ENOSYS)".to_owned(),
+/// #     consequence: "no shard can start".to_owned(),
+/// #     remedy: "run Linux 6.1 or later".to_owned(),
+/// # };
+/// let report = Report { checks: vec![check] };
+/// assert_eq!(report.status(), Status::Missing);
+/// assert_eq!(
+///     report.first_fatal().unwrap(),
+///     "io_uring: not in this kernel (ENOSYS); run Linux 6.1 or later"
+/// );
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// The checks, in order.
@@ -130,6 +168,14 @@ pub fn probe() -> Report {
 ///
 /// It raises the soft limits of descriptors and of locked memory to the hard ones, because the engine, which is
 /// checked for, runs with those: they bound the file tables and the executor's rings.
+///
+/// ```no_run
+/// use dormouse::shard::probe::{Wanted, probe_for};
+///
+/// for check in probe_for(&Wanted { slots: 1_024, ..Wanted::default() }).checks {
+///     println!("{:?}  {}: {}", check.status, check.name, check.finding);
+/// }
+/// ```
 pub fn probe_for(wanted: &Wanted) -> Report {
     let mut checks = rings::check(wanted);
     // Right behind io_uring itself: a limit explains the failures of the checks that need it, and says it better.

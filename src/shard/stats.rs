@@ -6,6 +6,15 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A number that its shard alone raises.
+///
+/// ```
+/// use dormouse::shard::{Counter, ShardStats};
+///
+/// fn shortfalls(stats: &ShardStats) -> &Counter {
+///     &stats.send_shortfalls
+/// }
+/// assert_eq!(shortfalls(&ShardStats::default()).get(), 0);
+/// ```
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 

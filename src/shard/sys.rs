@@ -168,6 +168,12 @@ fn encode_address(address: SocketAddr) -> (libc::sockaddr_in6, libc::socklen_t) 
 /// # Errors
 ///
 /// Whatever the kernel says; the limit is then as before.
+///
+/// ```
+/// let descriptors = dormouse::shard::raise_descriptor_limit()?;
+/// println!("a ring may have up to {descriptors} sockets");
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub fn raise_descriptor_limit() -> io::Result<u64> {
     let mut limit = descriptor_limit()?;
     limit.rlim_cur = limit.rlim_max;

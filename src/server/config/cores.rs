@@ -4,6 +4,14 @@
 use std::fmt;
 
 /// The CPUs that get a shard each.
+///
+/// ```
+/// use dormouse::server::config::{Config, Cores};
+///
+/// let config = Config { cores: Cores::List(vec![2, 3]), ..Config::default() };
+/// assert_eq!(config.cores.to_string(), "2,3");
+/// assert_eq!(Cores::All.choose(&[0, 1]), Ok(vec![0, 1]));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cores {
     /// That many of the CPUs the process may use, lowest numbers first.
@@ -15,6 +23,14 @@ pub enum Cores {
 }
 
 /// `cores` asks for more than the process may use.
+///
+/// ```
+/// use dormouse::server::config::Cores;
+///
+/// let refused = Cores::Count(4).choose(&[0, 1]).unwrap_err();
+/// assert_eq!(refused.allowed, [0, 1]);
+/// assert_eq!(refused.to_string(), "at most 2 CPUs, of those this process may use: 0,1");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CoresUnavailable {
     /// The CPUs that the process may use, ascending.
@@ -25,6 +41,9 @@ impl Cores {
     /// The CPUs to pin shards to, in order, given those that the process may use (its affinity mask, ascending).
     ///
     /// A list that names a CPU twice is refused when the config is read, so the answer has no duplicates.
+    ///
+    /// # Errors
+    /// A count of more CPUs than those, or a list with another.
     ///
     /// ```
     /// # use dormouse::server::config::Cores;

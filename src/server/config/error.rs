@@ -5,6 +5,17 @@ use std::fmt;
 use std::path::PathBuf;
 
 /// Where a value came from. Later ones win: the environment overrides the file, a flag overrides both.
+///
+/// ```
+/// use dormouse::server::config::{Layers, Source, load};
+///
+/// let environment = vec![("DORMOUSE_LOG".into(), "warn".into())];
+/// let loaded = load(Layers { environment, ..Layers::default() })?;
+/// assert_eq!(loaded.source("log"), Source::Environment("DORMOUSE_LOG".into()));
+/// assert_eq!(loaded.source("listen"), Source::Default);
+/// assert!(Source::Flag("--set".into()) > loaded.source("log"));
+/// # Ok::<(), dormouse::server::config::ConfigErrors>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
     /// Nobody set it.
@@ -25,6 +36,14 @@ pub enum Source {
 }
 
 /// What kind of mistake it is.
+///
+/// ```
+/// use dormouse::server::config::{Layers, Problem, load};
+///
+/// let file = Some(("dormouse.toml".into(), "listen = 8787\nlisten = 8788".to_owned()));
+/// let refused = load(Layers { file, ..Layers::default() }).unwrap_err();
+/// assert_eq!(refused.0[0].problem, Problem::Syntax);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Problem {
     /// No such key.
@@ -42,6 +61,15 @@ pub enum Problem {
 /// The texts are boxed so that a `Result` that may hold it stays small.
 ///
 /// `dormouse.toml:7: limits.message_bytes = "lots": must be a size from 125 B to 1 GiB, e.g. "32MiB"`
+///
+/// ```
+/// use dormouse::server::config::{Layers, Problem, load};
+///
+/// let file = Some(("dormouse.toml".into(), "[limits]\nmesage_bytes = '1MiB'".to_owned()));
+/// let error = load(Layers { file, ..Layers::default() }).unwrap_err().0.remove(0);
+/// assert_eq!((error.key.as_str(), error.problem), ("limits.mesage_bytes", Problem::UnknownKey));
+/// assert_eq!(error.hint.as_deref(), Some("limits.message_bytes"));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
     /// Where it stands.
@@ -60,6 +88,15 @@ pub struct ConfigError {
 }
 
 /// All mistakes of one config, in the order file, environment, flags. Never empty. `Display` is a line each.
+///
+/// ```
+/// use dormouse::server::config::{Layers, load};
+///
+/// let file = Some(("dormouse.toml".into(), "cores = 0\nlog = 1".to_owned()));
+/// let errors = load(Layers { file, ..Layers::default() }).unwrap_err();
+/// assert_eq!(errors.0.len(), 2);
+/// assert_eq!(errors.to_string().lines().count(), 2);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigErrors(pub Vec<ConfigError>);
 

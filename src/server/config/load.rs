@@ -13,6 +13,12 @@ use super::suggest;
 use super::table::{self, ENVIRONMENT_PREFIX, KEYS, SECTIONS, VARS_PREFIX};
 
 /// The variable that names the config file; the only one of ours that is no key.
+///
+/// ```
+/// use dormouse::server::config::CONFIG_VARIABLE;
+///
+/// let file = std::env::var_os(CONFIG_VARIABLE).unwrap_or("dormouse.toml".into());
+/// ```
 pub const CONFIG_VARIABLE: &str = "DORMOUSE_CONFIG";
 
 /// Where values may come from.
@@ -40,6 +46,16 @@ pub struct Layers {
 }
 
 /// A value from the command line.
+///
+/// ```
+/// use dormouse::server::config::{Layers, Setting, load};
+///
+/// // `--set limits.message_bytes=1MiB`
+/// let (key, value) = ("limits.message_bytes".to_owned(), "1MiB".to_owned());
+/// let flags = vec![Setting { flag: "--set".to_owned(), key, value }];
+/// assert_eq!(load(Layers { flags, ..Layers::default() })?.config.limits.message_bytes, 1 << 20);
+/// # Ok::<(), dormouse::server::config::ConfigErrors>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting {
     /// The flag as it was written, for messages: `--listen`, `--set`.
@@ -51,6 +67,16 @@ pub struct Setting {
 }
 
 /// A valid config, and where its values came from.
+///
+/// ```
+/// use dormouse::server::config::{Layers, Source, load};
+///
+/// let loaded = load(Layers::default())?;
+/// assert_eq!(loaded.source("cores"), Source::Default);
+/// let refused = loaded.refuse("cores", "at most 2 CPUs");
+/// assert_eq!(refused.to_string(), "default: cores = \"all\": must be at most 2 CPUs");
+/// # Ok::<(), dormouse::server::config::ConfigErrors>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Loaded {
     /// The values.
@@ -140,7 +166,17 @@ const ORDERS: [(&str, &str); 6] = [
     ("buffers.send_batch", "buffers.submission_entries"),
 ];
 
-/// The config that the layers give, or all their mistakes.
+/// The config that the layers give.
+///
+/// # Errors
+/// All mistakes of the layers, and not only the first.
+///
+/// ```
+/// use dormouse::server::config::{Config, Layers, load};
+///
+/// assert_eq!(load(Layers::default())?.config, Config::default());
+/// # Ok::<(), dormouse::server::config::ConfigErrors>(())
+/// ```
 pub fn load(layers: Layers) -> Result<Loaded, ConfigErrors> {
     let path = layers.file.as_ref().map(|(path, _)| path.clone());
     let mut loaded = Loaded { config: Config::default(), file: path, origins: BTreeMap::new() };

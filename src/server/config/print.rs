@@ -17,6 +17,14 @@ const HEAD: &str = "\
 
 /// All keys with their defaults, each with what it is, what is allowed and why the default is what it is. Reading it
 /// gives `Config::default()`.
+///
+/// ```
+/// use dormouse::server::config::{Config, Layers, default_toml, load};
+///
+/// let file = Some(("dormouse.toml".into(), default_toml()));
+/// assert_eq!(load(Layers { file, ..Layers::default() })?.config, Config::default());
+/// # Ok::<(), dormouse::server::config::ConfigErrors>(())
+/// ```
 pub fn default_toml() -> String {
     let mut out = HEAD.to_owned();
     print_keys(&mut out, "");
@@ -29,6 +37,11 @@ pub fn default_toml() -> String {
 }
 
 /// One line a key, for `--help`: the name and the default.
+///
+/// ```
+/// let lines = dormouse::server::config::key_lines();
+/// assert!(lines.lines().any(|line| line.trim().starts_with("limits.message_bytes ")));
+/// ```
 pub fn key_lines() -> String {
     let defaults = &mut Config::default();
     let width = KEYS.iter().map(|key| key.name.len()).max().unwrap_or_default();

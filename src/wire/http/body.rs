@@ -7,6 +7,15 @@ use super::chunked::Chunked;
 use super::request_error::RequestError;
 
 /// How the length of a request's body is told (RFC 9112 6.3).
+///
+/// ```
+/// use dormouse::wire::{BodyLength, HeadKind, HeadLimits, parse_head};
+///
+/// let head = b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 7\r\n\r\n";
+/// let parsed = parse_head(head, &HeadLimits::default(), &mut Vec::new())?;
+/// assert!(matches!(parsed.kind, HeadKind::Ordinary(request) if request.body == BodyLength::Sized(7)));
+/// # Ok::<(), dormouse::wire::RequestError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyLength {
     /// There is none.
@@ -18,6 +27,15 @@ pub enum BodyLength {
 }
 
 /// What one call of [`BodyDecoder::decode`] did.
+///
+/// ```
+/// use dormouse::wire::{BodyDecoder, BodyLength, BodyProgress};
+///
+/// let mut body = Vec::new();
+/// let progress = BodyDecoder::new(BodyLength::Sized(2), 1_024)?.decode(b"7\nGET", &mut body)?;
+/// assert_eq!(progress, BodyProgress { consumed: 2, complete: true });
+/// # Ok::<(), dormouse::wire::RequestError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BodyProgress {
     /// How much of the input belonged to the body. The rest is the next request.

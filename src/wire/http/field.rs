@@ -8,6 +8,13 @@ use super::bytes::{is_control, is_token_byte, trimmed};
 use super::head::Field;
 
 /// A field that the application may not send.
+///
+/// ```
+/// use dormouse::wire::{FieldError, check_field};
+///
+/// assert_eq!(check_field("X Room", "kitchen"), Err(FieldError::Name));
+/// assert_eq!(FieldError::Name.to_string(), "RFC 9110 5.1: a field name is a token");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FieldError {
     /// The name is empty or contains something that a token may not.

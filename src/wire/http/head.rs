@@ -8,6 +8,12 @@ use super::request_line::RequestLine;
 use super::{ordinary, upgrade};
 
 /// The most fields that [`HeadLimits::headers_max`] can allow; a larger number counts as this one.
+///
+/// ```
+/// use dormouse::wire::{HEADERS_CEILING, HeadLimits};
+///
+/// let limits = HeadLimits { headers_max: HEADERS_CEILING, ..HeadLimits::default() };
+/// ```
 pub const HEADERS_CEILING: usize = 256;
 
 /// How large a request head may be.
@@ -44,6 +50,11 @@ impl HeadLimits {
 }
 
 /// A part of a head, by its place in it. 4 bytes, so that a head's fields fit in a few cache lines.
+///
+/// ```
+/// let (head, target) = (b"GET /a HTTP/1.1\r\n", dormouse::wire::Span { start: 4, end: 6 });
+/// assert_eq!(target.of(head), b"/a");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Span {
     /// The position of the first byte.
@@ -75,6 +86,16 @@ impl Span {
 }
 
 /// One field line of a head. The value is without the whitespace around it.
+///
+/// ```
+/// use dormouse::wire::{HeadLimits, parse_head};
+///
+/// let (head, mut fields) = (b"GET / HTTP/1.1\r\nHost:  example.com \r\n\r\n", Vec::new());
+/// parse_head(head, &HeadLimits::default(), &mut fields)?;
+/// assert_eq!(fields[0].name.of(head), b"Host");
+/// assert_eq!(fields[0].value.of(head), b"example.com");
+/// # Ok::<(), dormouse::wire::RequestError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Field {
     /// The field name, a token, in the case in which it was sent.
@@ -84,6 +105,16 @@ pub struct Field {
 }
 
 /// A request head that has passed every check.
+///
+/// ```
+/// use dormouse::wire::{HeadKind, HeadLimits, parse_head};
+///
+/// let head = b"GET /a?b HTTP/1.1\r\nHost: example.com\r\n\r\n";
+/// let parsed = parse_head(head, &HeadLimits::default(), &mut Vec::new())?;
+/// assert_eq!((parsed.method.of(head), parsed.target.of(head)), (&b"GET"[..], &b"/a?b"[..]));
+/// assert!(matches!(parsed.kind, HeadKind::Ordinary(_)));
+/// # Ok::<(), dormouse::wire::RequestError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ParsedHead {
     /// The method, a token.
@@ -95,6 +126,23 @@ pub struct ParsedHead {
 }
 
 /// What a request asks for.
+///
+/// ```
+/// use dormouse::wire::{HeadKind, encode_response_head, encode_switching_protocols};
+///
+/// fn answer(kind: &HeadKind, out: &mut Vec<u8>) {
+///     let headers = std::iter::empty();
+///     match kind {
+///         HeadKind::Upgrade(upgrade) => encode_switching_protocols(out, &upgrade.accept, headers),
+///         HeadKind::Ordinary(request) => {
+///             encode_response_head(out, 404, headers, Some(0), request.keep_alive);
+///         }
+///     }
+/// }
+/// # let (mut out, accept) = (Vec::new(), *b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+/// # answer(&HeadKind::Upgrade(dormouse::wire::Upgrade { accept }), &mut out);
+/// # assert!(out.starts_with(b"HTTP/1.1 101 "));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HeadKind {
     /// To become a WebSocket, and in the right form.
@@ -104,6 +152,15 @@ pub enum HeadKind {
 }
 
 /// A valid opening handshake (RFC 6455 4.2.1).
+///
+/// ```
+/// use dormouse::wire::{Upgrade, encode_switching_protocols};
+///
+/// let upgrade = Upgrade { accept: *b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" }; // RFC 6455 1.3
+/// let mut out = Vec::new();
+/// encode_switching_protocols(&mut out, &upgrade.accept, std::iter::empty());
+/// assert!(out.ends_with(b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Upgrade {
     /// The Sec-WebSocket-Accept that answers the key.
@@ -111,6 +168,18 @@ pub struct Upgrade {
 }
 
 /// A request that is not an upgrade.
+///
+/// ```
+/// use dormouse::wire::{BodyLength, HeadKind, HeadLimits, parse_head};
+///
+/// let head = b"HEAD / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+/// let HeadKind::Ordinary(request) = parse_head(head, &HeadLimits::default(), &mut Vec::new())?.kind else {
+///     panic!("no upgrade was asked for");
+/// };
+/// assert!(request.is_head_method && !request.keep_alive && !request.expect_continue);
+/// assert_eq!(request.body, BodyLength::None);
+/// # Ok::<(), dormouse::wire::RequestError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ordinary {
     /// How the length of the body is told.

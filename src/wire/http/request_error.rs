@@ -112,6 +112,13 @@ impl RequestError {
     }
 
     /// The fields that have to accompany the status.
+    ///
+    /// ```
+    /// use dormouse::wire::RequestError;
+    ///
+    /// assert_eq!(RequestError::UpgradeMethod.headers(), [("Allow", "GET")]);
+    /// assert!(RequestError::Host.headers().is_empty());
+    /// ```
     pub fn headers(&self) -> &'static [(&'static str, &'static str)] {
         match self.status() {
             // RFC 9110 15.5.6: a 405 MUST name the allowed methods

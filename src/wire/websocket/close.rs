@@ -1,6 +1,27 @@
 //! Close codes (RFC 6455 7.4).
 //!
 //! Owns which code may be used by whom. What a close leads to is decided elsewhere.
+//!
+//! ```
+//! use dormouse::wire::close;
+//!
+//! /// For whoever reads a log.
+//! fn meaning(code: u16) -> &'static str {
+//!     match code {
+//!         close::NORMAL => "done",
+//!         close::GOING_AWAY => "the page was left, or the server stopped",
+//!         close::PROTOCOL_ERROR | close::INVALID_PAYLOAD => "the peer sent what it may not",
+//!         close::UNSUPPORTED | close::POLICY => "the message was not wanted",
+//!         close::TOO_BIG => "the message was too big",
+//!         close::NO_STATUS => "closed, without a word",
+//!         close::ABNORMAL => "lost",
+//!         close::INTERNAL_ERROR => "the server failed",
+//!         close::SERVICE_RESTART | close::TRY_AGAIN_LATER => "come back later",
+//!         _ => "ask the application",
+//!     }
+//! }
+//! assert_eq!(meaning(1006), "lost");
+//! ```
 
 /// The purpose of the connection is fulfilled.
 pub const NORMAL: u16 = 1000;
@@ -28,6 +49,15 @@ pub const SERVICE_RESTART: u16 = 1012;
 pub const TRY_AGAIN_LATER: u16 = 1013;
 
 /// The most bytes a close reason can have: a control frame's 125 without the code.
+///
+/// ```
+/// use dormouse::wire::close::REASON_BYTES_MAX;
+///
+/// let reason = "x".repeat(REASON_BYTES_MAX);
+/// let mut frame = Vec::new();
+/// dormouse::wire::encode_close(&mut frame, Some(1000), &reason);
+/// assert_eq!(frame[1], 125); // RFC 6455 5.5
+/// ```
 pub const REASON_BYTES_MAX: usize = 123;
 
 /// Whether a peer's Close frame may carry `code`.

@@ -36,6 +36,17 @@ impl<'a> Input<'a> {
     }
 
     /// The bytes that have not been taken: untouched, so that a later cursor can go on with them.
+    ///
+    /// ```
+    /// use dormouse::wire::{Event, Input, Session, SessionLimits};
+    ///
+    /// let mut received = *b"\x89\x80\0\0\0\0\x8a\x80\0\0\0\0"; // a ping, a pong
+    /// let mut input = Input::new(&mut received);
+    /// let ping = Session::new().poll(&mut input, &SessionLimits::default())?;
+    /// assert!(matches!(ping, Some(Event::Ping(_))));
+    /// assert_eq!(input.into_remaining(), b"\x8a\x80\0\0\0\0");
+    /// # Ok::<(), dormouse::wire::ProtocolError>(())
+    /// ```
     pub fn into_remaining(self) -> &'a mut [u8] {
         self.rest
     }
@@ -56,6 +67,18 @@ impl<'a> Input<'a> {
 }
 
 /// Whether a message is text or binary.
+///
+/// ```
+/// use dormouse::wire::{MessageKind, OpCode};
+///
+/// fn opcode(kind: MessageKind) -> OpCode {
+///     match kind {
+///         MessageKind::Text => OpCode::Text,
+///         MessageKind::Binary => OpCode::Binary,
+///     }
+/// }
+/// # assert_eq!(opcode(MessageKind::Text), OpCode::Text);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MessageKind {
     /// UTF-8.
@@ -90,6 +113,13 @@ impl Payload<'_> {
     }
 
     /// The payload as a vector: the assembled one itself, or a copy.
+    ///
+    /// ```
+    /// use dormouse::wire::Payload;
+    ///
+    /// let kept: Vec<u8> = Payload::InPlace(&mut [1, 2, 3]).into_vec();
+    /// assert_eq!(kept, [1, 2, 3]);
+    /// ```
     pub fn into_vec(self) -> Vec<u8> {
         match self {
             Self::InPlace(bytes) => bytes.to_vec(),

@@ -6,6 +6,14 @@
 use super::close;
 
 /// What a frame is (RFC 6455 5.2).
+///
+/// ```
+/// use dormouse::wire::{OpCode, encode_frame};
+///
+/// let mut out = Vec::new();
+/// encode_frame(&mut out, OpCode::Ping, b"");
+/// assert_eq!(out, [0x80 | OpCode::Ping as u8, 0]);
+/// ```
 #[repr(u8)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum OpCode {

@@ -72,6 +72,11 @@ pub struct Session {
 
 impl Session {
     /// The bytes of memory of a context to inflate with, if the session keeps one.
+    ///
+    /// ```
+    /// // Ten thousand connections that each keep one, in MiB.
+    /// assert_eq!((10_000 * dormouse::wire::Session::CONTEXT_BYTES) >> 20, 468);
+    /// ```
     pub const CONTEXT_BYTES: usize = Inflater::BYTES;
 
     /// The state after the opening handshake.
@@ -83,6 +88,23 @@ impl Session {
     ///
     /// Messages that stand alone cost no memory between them. Otherwise the session keeps a context from the first
     /// compressed message on; see [`context_bytes`](Self::context_bytes).
+    ///
+    /// ```
+    /// # use dormouse::wire::*;
+    /// # let head = b"GET / HTTP/1.1\r\nHost: a\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
+    /// # let mut fields = Vec::new();
+    /// # parse_head(head, &HeadLimits::default(), &mut fields)?;
+    /// let terms = DeflateTerms::default();
+    /// let Some(agreed) = negotiate_deflate(head, &fields, Some(&terms))? else { panic!("it was offered") };
+    /// let mut session = Session::inflating(&agreed);
+    ///
+    /// // RFC 7692 7.2.3.1: a compressed "Hello", behind a mask of zeros.
+    /// let mut received = *b"\xc1\x87\0\0\0\0\xf2\x48\xcd\xc9\xc9\x07\x00";
+    /// let (mut input, limits) = (Input::new(&mut received), SessionLimits::default());
+    /// let Ok(Some(Event::Message { payload, .. })) = session.poll(&mut input, &limits) else { panic!() };
+    /// assert_eq!(payload.as_text(), Some("Hello"));
+    /// # Ok::<(), RequestError>(())
+    /// ```
     pub fn inflating(agreed: &DeflateAgreement) -> Self {
         let stands_alone = agreed.client_no_context_takeover;
         let context = if stands_alone { Context::OfMessage } else { Context::OfConnection };
@@ -110,6 +132,25 @@ impl Session {
     /// # Errors
     ///
     /// As [`poll`](Self::poll).
+    ///
+    /// ```
+    /// use dormouse::wire::{Inflaters, Input, ProtocolError, Session, SessionLimits};
+    ///
+    /// /// Of a thread that has many sessions.
+    /// fn receive(
+    ///     session: &mut Session,
+    ///     received: &mut [u8],
+    ///     inflaters: &mut Inflaters,
+    /// ) -> Result<usize, ProtocolError> {
+    ///     let (mut input, mut events) = (Input::new(received), 0);
+    ///     while session.poll_with(&mut input, &SessionLimits::default(), inflaters)?.is_some() {
+    ///         events += 1;
+    ///     }
+    ///     Ok(events)
+    /// }
+    /// # let mut pings = *b"\x89\x80\0\0\0\0\x89\x80\0\0\0\0";
+    /// # assert_eq!(receive(&mut Session::new(), &mut pings, &mut Inflaters::default()), Ok(2));
+    /// ```
     #[inline]
     pub fn poll_with<'a>(
         &mut self,
@@ -187,11 +228,27 @@ impl Session {
     }
 
     /// The bytes of memory held for what is incomplete: what a budget over many sessions has to count.
+    ///
+    /// ```
+    /// use dormouse::wire::{Input, Session, SessionLimits};
+    ///
+    /// let mut session = Session::new();
+    /// assert_eq!(session.reassembly_bytes(), 0);
+    /// // A text message of 5 bytes, of which 3 have arrived.
+    /// let mut received = *b"\x81\x85\0\0\0\0Hel";
+    /// assert_eq!(session.poll(&mut Input::new(&mut received), &SessionLimits::default()), Ok(None));
+    /// assert!(session.reassembly_bytes() >= 3);
+    /// ```
     pub fn reassembly_bytes(&self) -> usize {
         self.partial.as_ref().map_or(0, |partial| partial.held_bytes(self.context))
     }
 
     /// The bytes of memory held from one compressed message to the next.
+    ///
+    /// ```
+    /// let session = dormouse::wire::Session::new();
+    /// assert_eq!(session.context_bytes(), 0); // compression was not agreed
+    /// ```
     pub fn context_bytes(&self) -> usize {
         let has_context = self.partial.as_ref().is_some_and(|partial| partial.has_context(self.context));
         if has_context { Self::CONTEXT_BYTES } else { 0 }
@@ -214,6 +271,16 @@ impl Session {
     }
 
     /// Whether a Close, an error or [`end`](Self::end) has ended this session.
+    ///
+    /// ```
+    /// use dormouse::wire::{Input, ProtocolError, Session, SessionLimits};
+    ///
+    /// let mut session = Session::new();
+    /// let mut unmasked = *b"\x89\x00";
+    /// let polled = session.poll(&mut Input::new(&mut unmasked), &SessionLimits::default());
+    /// assert_eq!(polled, Err(ProtocolError::Unmasked));
+    /// assert!(session.is_closed());
+    /// ```
     pub fn is_closed(&self) -> bool {
         self.closed
     }

@@ -57,11 +57,36 @@ pub struct DeflateAgreement {
 
 impl DeflateAgreement {
     /// The window that the server compresses with, as a power of two.
+    ///
+    /// ```
+    /// # use dormouse::wire::*;
+    /// # let head = b"GET / HTTP/1.1\r\nHost: a\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
+    /// # let mut fields = Vec::new();
+    /// # parse_head(head, &HeadLimits::default(), &mut fields)?;
+    /// let terms = DeflateTerms { window_bits: 12, ..DeflateTerms::default() };
+    /// let agreed = negotiate_deflate(head, &fields, Some(&terms))?.unwrap();
+    /// let deflater = Deflater::new(agreed.server_window_bits(), 1);
+    /// assert_eq!(agreed.server_window_bits(), 12);
+    /// # Ok::<(), RequestError>(())
+    /// ```
     pub fn server_window_bits(&self) -> u8 {
         self.server_max_window_bits.unwrap_or(WINDOW_BITS_MAX)
     }
 
     /// The same without contexts, which the server may ask for whatever was offered.
+    ///
+    /// ```
+    /// # use dormouse::wire::*;
+    /// # let head = b"GET / HTTP/1.1\r\nHost: a\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
+    /// # let mut fields = Vec::new();
+    /// # parse_head(head, &HeadLimits::default(), &mut fields)?;
+    /// let terms = DeflateTerms { context_takeover: true, ..DeflateTerms::default() };
+    /// let agreed = negotiate_deflate(head, &fields, Some(&terms))?.unwrap();
+    /// assert!(!agreed.server_no_context_takeover);
+    /// // No memory is left for contexts.
+    /// assert!(agreed.without_takeover().server_no_context_takeover);
+    /// # Ok::<(), RequestError>(())
+    /// ```
     #[must_use]
     pub fn without_takeover(self) -> Self {
         // RFC 7692 7.1.1.1 and 7.1.1.2: a response MAY have either parameter even if the offer has not
@@ -94,6 +119,17 @@ impl fmt::Display for DeflateAgreement {
 /// # Errors
 ///
 /// A header that is no list of extensions. An offer that makes no sense is declined, and no error.
+///
+/// ```
+/// use dormouse::wire::{DeflateTerms, HeadLimits, negotiate_deflate, parse_head};
+///
+/// let head = b"GET / HTTP/1.1\r\nHost: a\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
+/// let mut fields = Vec::new();
+/// parse_head(head, &HeadLimits::default(), &mut fields)?;
+/// assert!(negotiate_deflate(head, &fields, Some(&DeflateTerms::default()))?.is_some());
+/// assert!(negotiate_deflate(head, &fields, None)?.is_none());
+/// # Ok::<(), dormouse::wire::RequestError>(())
+/// ```
 pub fn negotiate_deflate(
     head: &[u8],
     fields: &[Field],
