@@ -144,3 +144,11 @@ fn sockets_come_and_go_on_both_shards_and_nothing_is_left() {
     assert_eq!(served.driven(|stats| stats.hand_offs_failed.get()), 0);
     assert_eq!(times("come-and-go-0", "constructed"), 1);
 }
+
+#[test]
+fn cores_that_are_not_there_are_refused_and_those_that_are_named() {
+    let mut config = engine::config(1);
+    config.cores = dormouse::server::config::Cores::Count(100_000);
+    let refused = engine::objects::engine().start(&config).err().unwrap().to_string();
+    assert!(refused.starts_with("cores is 100000, which is not allowed: at most "), "{refused}");
+}

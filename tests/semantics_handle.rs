@@ -3,13 +3,14 @@
 mod support;
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use dormouse::{ApiError, ReadyState, Response, WebSocket, WebSocketPair};
 use support::fake::Fake;
 use support::frames::{Heard, closed, text};
 use support::http::{get, upgrade};
-use support::room::{At, fake, fake_with, hook, inside, log, on_fetch, script};
+use support::room::{At, fake, fake_with, hook, inside, log, note, on_fetch, script};
 
 /// SEMANTICS 4, readyState.
 #[test]
@@ -412,4 +413,25 @@ fn a_socket_for_a_request_that_was_no_upgrade_is_a_500_and_goes() {
     fake.settle();
     assert_eq!(fake.counters().namespaces[0].sockets.get(), 0);
     assert!(log().iter().any(|line| line.starts_with("someone closes 1006")));
+}
+
+/// A handle may be the key of a map: the ends of a pair differ, and stay what they are when one is accepted.
+#[test]
+fn the_ends_of_a_pair_are_two_sockets_before_and_after_it_is_accepted() {
+    let mut fake = fake();
+    on_fetch(|ctx, _| {
+        let WebSocketPair { client, server } = WebSocketPair::new();
+        assert_ne!(client, server);
+        let other = WebSocketPair::new();
+        assert_ne!(client, other.client);
+        #[expect(clippy::mutable_key_type, reason = "what it is compared and hashed by never changes")]
+        let mut names = HashMap::from([(client.clone(), "client"), (server.clone(), "server")]);
+        ctx.accept_web_socket(&server, &[])?;
+        assert_eq!((names.remove(&client), names.remove(&server)), (Some("client"), Some("server")));
+        assert_eq!(ctx.get_web_sockets(None), [server]);
+        note("checked");
+        Ok(Response::web_socket(client))
+    });
+    fake.open("/lobby");
+    assert!(log().contains(&"checked".to_owned()));
 }

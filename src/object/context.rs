@@ -102,6 +102,15 @@ impl Context {
     /// # Errors
     /// [`ApiError::AcceptAfterHibernation`] after [`Context::accept_web_socket`], [`ApiError::AcceptTwice`],
     /// [`ApiError::TooManyWebSockets`].
+    ///
+    /// ```no_run
+    /// # use dormouse::*;
+    /// # fn example(ctx: &Context, server: WebSocket) -> Result<()> {
+    /// let mut events = ctx.accept(&server)?;
+    /// ctx.wait_until(async move { while events.next().await.is_some() {} });
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn accept(&self, ws: &WebSocket) -> Result<WebSocketEvents, ApiError> {
         self.core.accept(self.object, ws)
     }

@@ -82,7 +82,7 @@ impl Env {
     /// # }
     /// ```
     pub fn var(&self, name: &str) -> Option<&str> {
-        self.core.shared.vars.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+        self.core.shared.vars.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// Number of shards of this engine.

@@ -21,6 +21,16 @@ use super::web_socket::WebSocket;
 use crate::wire::{MessageKind, ProtocolError, close};
 
 /// What happened on a socket that [`Context::accept`](super::Context::accept) was called on.
+///
+/// ```
+/// use dormouse::WebSocketEvent;
+///
+/// fn is_the_end(event: &WebSocketEvent) -> bool {
+///     matches!(event, WebSocketEvent::Close { .. } | WebSocketEvent::Error(_))
+/// }
+/// assert!(!is_the_end(&WebSocketEvent::Text("hello".into())));
+/// assert!(is_the_end(&WebSocketEvent::Close { code: 1000, reason: "bye".into(), was_clean: true }));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WebSocketEvent {
     /// A text message.

@@ -101,6 +101,12 @@ thread_local! {
     static IDENTITIES: Cell<u64> = const { Cell::new(0) };
 }
 
+fn new_identity() -> u64 {
+    let identity = IDENTITIES.get() + 1;
+    IDENTITIES.set(identity);
+    identity
+}
+
 impl Default for WebSocketPair {
     fn default() -> Self {
         WebSocketPair::new()
@@ -115,8 +121,7 @@ impl WebSocketPair {
     /// let (to_object, to_client) = (pair.server, pair.client);
     /// ```
     pub fn new() -> WebSocketPair {
-        let identity = IDENTITIES.get() + 1;
-        IDENTITIES.set(identity);
+        let identity = new_identity();
         let pair = Rc::new(Pair { identity, accepted: RefCell::new(None), attachment: RefCell::new(None) });
         let [client, server] = [0, 1].map(|number| WebSocket::half(&pair, number));
         WebSocketPair { client, server }
@@ -141,8 +146,11 @@ impl WebSocket {
         stay: Option<Box<StayPut>>,
     ) -> WebSocket {
         let accepted = AcceptedPair { core, shard, socket: name.0, side: 1, is_taken: false, stay };
-        let pair =
-            Pair { identity: 0, accepted: RefCell::new(Some(accepted)), attachment: RefCell::new(None) };
+        let pair = Pair {
+            identity: new_identity(),
+            accepted: RefCell::new(Some(accepted)),
+            attachment: RefCell::new(None),
+        };
         WebSocket::half(&Rc::new(pair), 0)
     }
 
@@ -177,7 +185,7 @@ impl WebSocket {
     pub(crate) fn unaccepted(&self) -> Option<(u64, usize)> {
         match &self.end {
             End::Half { pair, .. } if pair.accepted.borrow().is_none() => Some((
-                pair.identity,
+                self.identity(),
                 pair.attachment.borrow().as_ref().map_or(0, |attachment| attachment.len()),
             )),
             _ => None,
@@ -207,10 +215,13 @@ impl WebSocket {
     fn identity(&self) -> u64 {
         match &self.end {
             End::Accepted { identity, .. } => *identity,
-            // The client's end of a pair is another socket than the server's.
+            // The two ends are two sockets, before and after one of them is accepted.
             End::Half { pair, side } => {
-                let is_client = pair.accepted.borrow().as_ref().is_some_and(|a| a.side != side.number);
-                if is_client { !pair.identity } else { pair.identity }
+                if side.number == 0 {
+                    !pair.identity
+                } else {
+                    pair.identity
+                }
             }
         }
     }

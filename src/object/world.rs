@@ -239,6 +239,12 @@ impl World {
 
     /// A connection was accepted from this address; from `None` when it was gone before that could be found out.
     /// A driver says so instead of [`World::handle_accepted`] when the connections of one address are limited.
+    ///
+    /// ```no_run
+    /// # fn example(world: &dormouse::object::World, place: dormouse::object::driver::Place) {
+    /// world.handle_accepted_from(place, Some("192.0.2.1".parse().unwrap()));
+    /// # }
+    /// ```
     pub fn handle_accepted_from(&self, place: Place, address: Option<IpAddr>) {
         self.core.accepted_from(place, address);
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{io, thread};
 
-use super::config::{Config, Loaded};
+use super::config::{Config, Cores, Loaded};
 use super::{cli, metrics, plan, serve, watchdog};
 use crate::object::{DurableObject, ShardCounters, Worker, WorldBuilder, WorldPlan};
 use crate::shard::{ShardEnd, ShardStats, Shards, StartError, probe, raise_descriptor_limit};
@@ -68,8 +68,7 @@ impl Engine {
         Engine { builder: self.builder.namespace::<T>(binding) }
     }
 
-    /// Gives workers and objects a variable; the config's `[vars]` come in addition, and do not replace
-    /// one of the same name.
+    /// Gives workers and objects a variable; one of the same name in the config's `[vars]` replaces it.
     ///
     /// ```no_run
     /// # use dormouse::*;
@@ -119,7 +118,14 @@ impl Engine {
     /// ```
     pub fn start(self, config: &Config) -> Result<Running, StartError> {
         let allowed = probe::allowed_cpus().map_err(|source| StartError::Thread { source })?;
-        let cores = config.cores.choose(&allowed).unwrap_or(allowed);
+        let cores = config.cores.choose(&allowed).map_err(|unavailable| {
+            let value = match &config.cores {
+                Cores::Count(count) => *count,
+                Cores::List(list) => list.len(),
+                Cores::All => allowed.len(),
+            };
+            StartError::Setting { key: "cores", value: value as u64, allowed: unavailable.to_string() }
+        })?;
         self.start_on(config, &cores)
     }
 

@@ -48,11 +48,12 @@ mod transmit;
 mod turn;
 mod user_data;
 
+pub use crate::object::Counter;
 pub use error::StartError;
 pub use handle::{ShardEnd, Shards};
 pub use settings::ShardSettings;
 pub use start::start;
-pub use stats::{Counter, ShardStats};
+pub use stats::ShardStats;
 pub use sys::raise_descriptor_limit;
 
 #[cfg(test)]

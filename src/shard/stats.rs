@@ -3,36 +3,7 @@
 //! Owns the counters. Only the shard itself adds, so an addition is a plain load and store; anyone may read, and
 //! sees each counter exact but the counters not of one moment.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-/// A number that its shard alone raises.
-///
-/// ```
-/// use dormouse::shard::{Counter, ShardStats};
-///
-/// fn shortfalls(stats: &ShardStats) -> &Counter {
-///     &stats.send_shortfalls
-/// }
-/// assert_eq!(shortfalls(&ShardStats::default()).get(), 0);
-/// ```
-#[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
-
-impl Counter {
-    /// The number now.
-    ///
-    /// ```
-    /// assert_eq!(dormouse::shard::Counter::default().get(), 0);
-    /// ```
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    /// Only for the owning shard: two writers would lose counts.
-    pub(super) fn add(&self, count: u64) {
-        self.0.store(self.get() + count, Ordering::Relaxed);
-    }
-}
+use crate::object::Counter;
 
 /// One shard's counters; each begins at 0 and only rises.
 ///
@@ -49,8 +20,6 @@ pub struct ShardStats {
     pub turns_busy: Counter,
     /// Times the shard woke from sleep.
     pub wakes: Counter,
-    /// Sleeps so long that the executor slept, which costs more than a nap.
-    pub parks: Counter,
     /// `io_uring_enter` calls on the data rings.
     pub enters: Counter,
     /// Connections taken from the listener.

@@ -188,11 +188,6 @@ impl<W: Driven> Driver<W> {
         self.stats.wakes.add(1);
     }
 
-    /// The executor is about to sleep for this shard.
-    pub(super) fn count_park(&self) {
-        self.stats.parks.add(1);
-    }
-
     /// What others see of this shard.
     pub(super) fn port(&self) -> &Port {
         &self.shared.ports[usize::from(self.shard.0)]
