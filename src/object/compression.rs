@@ -10,12 +10,12 @@
 //!                                +------------> the connection's own context, made with the first such message
 //! ```
 //!
-//! A receiver takes a message that stands alone whenever it comes. Behind one, the connection's own context has to
+//! A receiver takes a message that stands alone whenever it comes (RFC 7692 7.2.2). Behind one, the connection's own context has to
 //! forget, because it does not know of it. So it may forget at any time, and be given back: when the contexts of the
 //! shard would exceed their budget, those of connections that have been sent nothing for a while go first, the longest
 //! idle before the others; while none is idle, messages stand alone. What a client compresses with is its own
 //! affair: the context to inflate that has to stay. There the budget is kept in the handshake: a client is
-//! granted a context only while those of all clients stay below half of it.
+//! granted a context only while those of all clients stay below half of it, and contexts to compress make room for it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -108,7 +108,6 @@ impl Compressor {
 
     /// Compresses a message so that it stands alone.
     pub(crate) fn alone(&mut self, agreed: Agreed, payload: &[u8]) -> &[u8] {
-        self.trim_room();
         let level = self.settings.level;
         let deflater =
             self.alone[agreed.window_index()].get_or_insert_with(|| Deflater::new(agreed.window_bits, level));
@@ -123,7 +122,6 @@ impl Compressor {
         if !agreed.takes_over {
             return None;
         }
-        self.trim_room();
         let has_one = self.own.get(&place)?.deflater.is_some();
         if !has_one && !self.make_room(Deflater::bytes(agreed.window_bits)) {
             return None;
@@ -158,7 +156,8 @@ impl Compressor {
         }
     }
 
-    fn trim_room(&mut self) {
+    /// The end of a turn's flush: a large message was the last for now.
+    pub(crate) fn trim_room(&mut self) {
         if self.room.len() > ROOM_BYTES_KEPT {
             self.room = Vec::new();
         }
@@ -177,8 +176,16 @@ impl Compressor {
         if bytes > max || self.now_ms < self.look_ms {
             return false;
         }
+        let Some(idle_since_ms) = self.now_ms.checked_sub(IDLE_MS) else { return false };
         self.look_ms = self.now_ms + LOOK_EVERY_MS;
-        let is_idle = |own: &Own| own.deflater.is_some() && own.used_ms + IDLE_MS <= self.now_ms;
+        self.take_back(max - bytes, idle_since_ms);
+        self.held_bytes() + bytes <= max
+    }
+
+    /// Takes contexts to compress back until all hold so many bytes at most: of connections that have not used them
+    /// since then, the longest idle first.
+    fn take_back(&mut self, goal: usize, idle_since_ms: u64) {
+        let is_idle = |own: &Own| own.deflater.is_some() && own.used_ms <= idle_since_ms;
         let mut idle: Vec<(u64, Place)> = self
             .own
             .iter()
@@ -187,7 +194,8 @@ impl Compressor {
             .collect();
         idle.sort_unstable();
         // An eighth more than asked for, so that the next look is not for one context.
-        let goal = (max - max / 8).min(max - bytes);
+        let max = self.settings.context_bytes_max;
+        let goal = goal.min(max - max / 8);
         for (_, place) in idle {
             if self.held_bytes() <= goal {
                 break;
@@ -197,7 +205,6 @@ impl Compressor {
                 self.counters.deflate_contexts_given_back.add(1);
             }
         }
-        self.held_bytes() + bytes <= max
     }
 
     /// A connection carries frames from now on.
@@ -215,6 +222,10 @@ impl Compressor {
         let own = Own { deflater: None, window_bits, must_forget: false, used_ms: 0, inflates };
         let before = self.own.insert(place, own);
         debug_assert!(before.is_none(), "a place is free before it is used again");
+        if self.held_bytes() > self.settings.context_bytes_max {
+            // What was granted has to stay; the others may forget at any time.
+            self.take_back(self.settings.context_bytes_max, u64::MAX);
+        }
     }
 
     /// The connection is gone.
