@@ -4,7 +4,8 @@
 mod support;
 
 use dormouse::{Response, WebSocketPair, WebSocketRequestResponsePair};
-use support::deflating::{Deflating, FIN, OFFER, RSV1, listing, noise, offering};
+use support::deflate::{FIN, OFFER, RSV1, listing, noise, offering};
+use support::deflating::Deflating;
 use support::fake::Fake;
 use support::frames::{BINARY, CONTINUATION, Heard, PING, TEXT, client_frame, closed, text};
 use support::http::upgrade;
@@ -347,7 +348,7 @@ fn an_agreement_moves_with_its_connection_or_stays_with_it() {
         let mut fake = two_shards(is_far);
         let room = elsewhere(&mut fake);
         // The first frame stands behind the request in the same segment.
-        let mut deflate = support::deflating::Deflate::new(15, false);
+        let mut deflate = support::deflate::Deflate::new(15, false);
         let said = listing(1, 3_000);
         let payload = deflate.deflate(format!("say {said}").as_bytes());
         let request = upgrade(&format!("{room}?name=alice"), &offering(OFFER));

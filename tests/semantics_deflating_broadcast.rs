@@ -3,7 +3,8 @@
 
 mod support;
 
-use support::deflating::{Deflating, OFFER, listing, noise};
+use support::deflate::{OFFER, listing, noise};
+use support::deflating::Deflating;
 use support::fake::{Chaos, Fake};
 use support::frames::{Heard, closed, text};
 use support::random::Random;

@@ -4,7 +4,8 @@
 mod support;
 
 use dormouse::wire::{Deflater, Session};
-use support::deflating::{Deflating, FIN, OFFER, RSV1, listing};
+use support::deflate::{FIN, OFFER, RSV1, listing};
+use support::deflating::Deflating;
 use support::fake::Fake;
 use support::frames::{BINARY, TEXT, closed};
 use support::room::{fake_with, inside, log};

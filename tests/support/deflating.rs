@@ -1,7 +1,7 @@
 //! A client that has agreed on permessage-deflate. Owns its two contexts, and counts in which form messages came.
 
 use super::client::Client;
-pub use super::deflate::{Agreement, Deflate, FIN, Inflate, OFFER, RSV1, listing, noise, offering};
+use super::deflate::{Agreement, Deflate, FIN, Inflate, OFFER, RSV1, offering};
 use super::fake::Fake;
 use super::frames::{BINARY, Heard, TEXT, meaning, raw_frame};
 use super::http::upgrade;
