@@ -11,7 +11,7 @@ use dormouse::wire::{
 use super::input::{Choices, Cuts};
 use super::model::Heard;
 use super::session::owned;
-use super::support::deflating::{Agreement, Deflate, FIN, Inflate, RSV1};
+use super::support::deflate::{Agreement, Deflate, FIN, Inflate, RSV1};
 use super::support::frames::client_frame;
 
 const MESSAGE_BYTES: [usize; 6] = [32 << 20, 0, 1, 125, 300, 70_000];
