@@ -10,7 +10,7 @@
 //!                                +------------> the connection's own context, made with the first such message
 //! ```
 //!
-//! A receiver takes a message that stands alone whenever it comes (RFC 7692 7.2.2). Behind one, the connection's own context has to
+//! A receiver takes a message that stands alone whenever it comes. Behind one, the connection's own context has to
 //! forget, because it does not know of it. So it may forget at any time, and be given back: when the contexts of the
 //! shard would exceed their budget, those of connections that have been sent nothing for a while go first, the longest
 //! idle before the others; while none is idle, messages stand alone. What a client compresses with is its own
@@ -103,6 +103,7 @@ impl Compressor {
     /// Whether a message is to be compressed for a connection, if it can be.
     #[inline]
     pub(crate) fn is_worth_it(&self, agreed: Agreed, payload: &[u8]) -> bool {
+        // RFC 7692 6: each message is compressed or not, as its sender likes; RSV1 says which
         agreed.window_bits != 0 && payload.len() >= self.settings.message_bytes_min
     }
 
@@ -112,6 +113,7 @@ impl Compressor {
         let deflater =
             self.alone[agreed.window_index()].get_or_insert_with(|| Deflater::new(agreed.window_bits, level));
         let deflated = deflater.deflate(payload, &mut self.room);
+        // RFC 7692 7.1.1.1: with server_no_context_takeover, no message refers to one before it
         deflater.forget();
         count(&self.counters, payload, deflated);
         deflated
@@ -119,6 +121,7 @@ impl Compressor {
 
     /// Compresses a message with the connection's own context, which it makes if it may.
     pub(crate) fn with_own_context(&mut self, place: Place, agreed: Agreed, payload: &[u8]) -> Option<&[u8]> {
+        // RFC 7692 7.1.1.1: the server MUST NOT use the window of the message before if that was agreed
         if !agreed.takes_over {
             return None;
         }
@@ -269,6 +272,7 @@ impl Core {
     /// What is said to a client whose connection will be on `shard`: contexts only while there is memory for them.
     pub(crate) fn agreement_on(&self, shard: ShardId, agreement: DeflateAgreement) -> DeflateAgreement {
         let Some(counters) = self.shared.counters.get(usize::from(shard.0)) else { return agreement };
+        // RFC 7692 7.1.1.2: the server may ask for client_no_context_takeover to save memory, whatever was offered
         let held = counters.inflate_contexts.get() as usize * Session::CONTEXT_BYTES;
         let may_hold = self.settings().deflate.context_bytes_max / 2;
         if held + Session::CONTEXT_BYTES <= may_hold { agreement } else { agreement.without_takeover() }
