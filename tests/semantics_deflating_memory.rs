@@ -8,7 +8,7 @@ use support::deflate::{FIN, OFFER, RSV1, listing};
 use support::deflating::Deflating;
 use support::fake::Fake;
 use support::frames::{BINARY, TEXT, closed};
-use support::room::{fake_with, inside, log};
+use support::room::{fake_with, inside, log, rooms};
 
 const CONTEXT: usize = Deflater::bytes(15);
 const INFLATER: usize = Session::CONTEXT_BYTES;
@@ -95,6 +95,43 @@ fn half_inflated_messages_are_bounded_by_the_shard_s_budget() {
     last.binary(vec![0; 3 << 20]);
     fake.settle();
     assert_eq!(log().last().unwrap(), "last sends 3145728 bytes");
+}
+
+/// A few hundred bytes each come out as half a megabyte each, on more sockets than an object has memory for.
+#[test]
+fn what_waits_for_an_object_is_bounded_however_small_it_came() {
+    for is_far in [false, true] {
+        let builder = rooms(|settings| {
+            settings.mailbox_bytes_max = 1 << 20;
+            settings.reassembly_bytes_max = 1 << 20;
+            settings.crowd_sockets = if is_far { 0 } else { 4_096 };
+        });
+        let mut fake = Fake::new(builder, 2);
+        let mut sleeper = Deflating::open(&mut fake, "/lobby?name=sleeper");
+        let mut clients: Vec<_> =
+            (0..50).map(|n| Deflating::open_at(&mut fake, n % 2, "/lobby?name=x", OFFER)).collect();
+        sleeper.text("sleep 3000");
+        fake.settle();
+        drop(log());
+        for client in &mut clients {
+            client.binary(vec![0; 500_000]);
+            assert!(client.client.peer().borrow().to_server.len() < 1_000);
+        }
+        fake.settle();
+        fake.advance(3_000);
+        let lines = log();
+        let count = |what: &str| lines.iter().filter(|line| *line == what).count();
+        // Behind four of them more than 2 MiB wait, with the fifth.
+        assert_eq!((count("x sends 500000 bytes"), count("x errs 1009")), (5, 45), "{is_far}");
+        let refused = closed(1009, "RFC 6455 7.4.1: the message is too large");
+        let closed = clients.iter_mut().filter(|client| client.client.heard().first() == Some(&refused));
+        assert_eq!(closed.count(), 45);
+        sleeper.text("say still here");
+        fake.settle();
+        assert_eq!(sleeper.texts(), ["still here"]);
+        drop(fake);
+        drop(log());
+    }
 }
 
 #[test]
