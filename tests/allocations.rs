@@ -14,8 +14,10 @@ use dormouse::{
     Context, DurableObject, Env, Message, Request, Response, Result, WebSocket, WebSocketPair,
     WebSocketRequestResponsePair, Worker,
 };
+use support::deflate::{Deflate, listing};
+use support::deflating::Deflating;
 use support::fake::Fake;
-use support::frames::{CONTINUATION, TEXT, client_frame};
+use support::frames::{CONTINUATION, Heard, TEXT, client_frame};
 use support::http::{post, upgrade};
 
 /// Counts what the current thread does, so that tests beside this one do not disturb it.
@@ -24,11 +26,16 @@ struct Counting;
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
     static LIVE_BYTES: Cell<i64> = const { Cell::new(0) };
+    static PEAK_BYTES: Cell<i64> = const { Cell::new(0) };
 }
 
 fn count(allocations: u64, bytes: i64) {
     ALLOCATIONS.with(|counted| counted.set(counted.get() + allocations));
-    LIVE_BYTES.with(|live| live.set(live.get() + bytes));
+    let live = LIVE_BYTES.with(|live| {
+        live.set(live.get() + bytes);
+        live.get()
+    });
+    PEAK_BYTES.with(|peak| peak.set(peak.get().max(live)));
 }
 
 // SAFETY: every call goes to the system's allocator unchanged. Counting neither allocates nor unwinds: the cells are
@@ -64,6 +71,14 @@ fn allocations_of(work: impl FnOnce()) -> u64 {
 
 fn live_bytes() -> i64 {
     LIVE_BYTES.with(Cell::get)
+}
+
+/// The most bytes that were alive at once during `work`, beyond those before.
+fn peak_of(work: impl FnOnce()) -> i64 {
+    let before = live_bytes();
+    PEAK_BYTES.with(|peak| peak.set(before));
+    work();
+    PEAK_BYTES.with(Cell::get) - before
 }
 
 /// Echoes text, broadcasts binary; heavy in memory.
@@ -181,6 +196,61 @@ fn a_broadcast_allocates_nothing_for_its_recipients() {
         let _clients: Vec<_> = (0..recipients).map(|_| fake.open("/parrot")).collect();
         let frame = client_frame(0x82, &[1; 100]);
         assert_eq!(cost(&fake, &[&frame]), (0, 1_000 * recipients, 1_000 * recipients * 102), "{recipients}");
+    }
+}
+
+/// SEMANTICS 8, permessage-deflate: compressed once, and the bytes are shared like those of any other.
+#[test]
+fn a_compressed_broadcast_allocates_nothing_for_its_recipients() {
+    let message = listing(1, 2_000);
+    for recipients in [1, 10, 1_000] {
+        let mut fake = parrots(1, |_| {});
+        let _clients: Vec<_> = (0..recipients).map(|_| Deflating::open(&mut fake, "/parrot")).collect();
+        let before = fake.counters().compressions.get();
+        let (allocations, sends, bytes) = cost(&fake, &[&client_frame(0x82, message.as_bytes())]);
+        assert_eq!((allocations, sends), (0, 1_000 * recipients), "{recipients}");
+        assert!(bytes < sends * message.len() * 6 / 10);
+        assert_eq!(fake.counters().compressions.get() - before, 1_100, "one for each turn, warm or not");
+    }
+}
+
+/// With and without contexts of its own, a connection is compressed for in memory that is there.
+#[test]
+fn a_compressed_echo_allocates_nothing_but_the_message_that_it_inflates() {
+    let message = listing(1, 2_000);
+    for takeover in [false, true] {
+        let mut fake = parrots(1, |settings| settings.deflate.terms.context_takeover = takeover);
+        let _alice = Deflating::open(&mut fake, "/parrot");
+        let plain = client_frame(0x80 | TEXT, message.as_bytes());
+        assert_eq!(cost(&fake, &[&plain]).0, 0, "{takeover}");
+        let compressed = client_frame(0xC0 | TEXT, &Deflate::new(15, true).deflate(message.as_bytes()));
+        let (allocations, ..) = cost(&fake, &[&compressed]);
+        // The record of a message that is incomplete, its buffer, and the step beyond.
+        assert!(allocations <= 3_000, "{allocations} for 1,000 messages");
+    }
+}
+
+/// RELIABILITY: inflate to the cap only.
+#[test]
+fn a_bomb_takes_no_more_memory_than_the_largest_message() {
+    for takeover in [false, true] {
+        let mut fake = parrots(1, |settings| {
+            settings.deflate.terms.context_takeover = takeover;
+            settings.session.message_bytes_max = 1 << 20;
+        });
+        let mut alice = Deflating::open(&mut fake, "/parrot");
+        alice.text("warm");
+        fake.settle();
+        let bomb = client_frame(0xC2, &Deflate::new(15, true).deflate(&vec![0; 200 << 20]));
+        fake.receive_bytes_max = 512;
+        let peak = peak_of(|| {
+            alice.client.bytes(&bomb);
+            fake.settle();
+        });
+        // The message twice, while its buffer moves to a larger one; the bomb itself, in the client's memory; a context.
+        let allowed = (2 << 20) + 2 * bomb.len() as i64 + (128 << 10);
+        assert!(peak < allowed, "{peak} bytes for a bomb of {} bytes", bomb.len());
+        assert!(matches!(alice.heard()[1], Heard::Close(1009, _)));
     }
 }
 

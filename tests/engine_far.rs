@@ -4,6 +4,8 @@
 // Each of them brings the support modules along.
 #![allow(clippy::duplicate_mod)]
 
+#[path = "engine_deflate.rs"]
+mod deflate;
 #[path = "engine_failures.rs"]
 mod failures;
 #[path = "engine_frames.rs"]

@@ -45,6 +45,11 @@ fn close_payload() {
 }
 
 #[test]
+fn deflate() {
+    replay("deflate", fuzz::deflate::run);
+}
+
+#[test]
 fn attachment() {
     replay("attachment", fuzz::attachment::run);
 }

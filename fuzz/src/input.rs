@@ -60,6 +60,11 @@ impl<'a> Choices<'a> {
 pub struct Cuts(Vec<usize>);
 
 impl Cuts {
+    /// One piece.
+    pub fn whole() -> Cuts {
+        Cuts(Vec::new())
+    }
+
     /// The pieces of `bytes`, none of them empty.
     pub fn of<'b>(&self, bytes: &'b [u8]) -> Vec<&'b [u8]> {
         let mut sizes = self.0.iter().copied().cycle();

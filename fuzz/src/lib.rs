@@ -5,6 +5,7 @@
 
 pub mod attachment;
 pub mod close_payload;
+pub mod deflate;
 pub mod input;
 pub mod operations;
 pub mod request_head;

@@ -15,7 +15,7 @@
 //! shard would exceed their budget, those of connections that have been sent nothing for a while go first, the longest
 //! idle before the others; while none is idle, messages stand alone. What a client compresses with is its own
 //! affair: the context to inflate that has to stay. There the budget is kept in the handshake: a client is
-//! granted a context only while those of all clients stay below half of it.
+//! granted a context only while those of all clients stay below half of it, and contexts to compress make room for it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -103,16 +103,17 @@ impl Compressor {
     /// Whether a message is to be compressed for a connection, if it can be.
     #[inline]
     pub(crate) fn is_worth_it(&self, agreed: Agreed, payload: &[u8]) -> bool {
+        // RFC 7692 6: each message is compressed or not, as its sender likes; RSV1 says which
         agreed.window_bits != 0 && payload.len() >= self.settings.message_bytes_min
     }
 
     /// Compresses a message so that it stands alone.
     pub(crate) fn alone(&mut self, agreed: Agreed, payload: &[u8]) -> &[u8] {
-        self.trim_room();
         let level = self.settings.level;
         let deflater =
             self.alone[agreed.window_index()].get_or_insert_with(|| Deflater::new(agreed.window_bits, level));
         let deflated = deflater.deflate(payload, &mut self.room);
+        // RFC 7692 7.1.1.1: with server_no_context_takeover, no message refers to one before it
         deflater.forget();
         count(&self.counters, payload, deflated);
         deflated
@@ -120,10 +121,10 @@ impl Compressor {
 
     /// Compresses a message with the connection's own context, which it makes if it may.
     pub(crate) fn with_own_context(&mut self, place: Place, agreed: Agreed, payload: &[u8]) -> Option<&[u8]> {
+        // RFC 7692 7.1.1.1: the server MUST NOT use the window of the message before if that was agreed
         if !agreed.takes_over {
             return None;
         }
-        self.trim_room();
         let has_one = self.own.get(&place)?.deflater.is_some();
         if !has_one && !self.make_room(Deflater::bytes(agreed.window_bits)) {
             return None;
@@ -158,7 +159,8 @@ impl Compressor {
         }
     }
 
-    fn trim_room(&mut self) {
+    /// The end of a turn's flush: a large message was the last for now.
+    pub(crate) fn trim_room(&mut self) {
         if self.room.len() > ROOM_BYTES_KEPT {
             self.room = Vec::new();
         }
@@ -177,8 +179,16 @@ impl Compressor {
         if bytes > max || self.now_ms < self.look_ms {
             return false;
         }
+        let Some(idle_since_ms) = self.now_ms.checked_sub(IDLE_MS) else { return false };
         self.look_ms = self.now_ms + LOOK_EVERY_MS;
-        let is_idle = |own: &Own| own.deflater.is_some() && own.used_ms + IDLE_MS <= self.now_ms;
+        self.take_back(max - bytes, idle_since_ms);
+        self.held_bytes() + bytes <= max
+    }
+
+    /// Takes contexts to compress back until all hold so many bytes at most: of connections that have not used them
+    /// since then, the longest idle first.
+    fn take_back(&mut self, goal: usize, idle_since_ms: u64) {
+        let is_idle = |own: &Own| own.deflater.is_some() && own.used_ms <= idle_since_ms;
         let mut idle: Vec<(u64, Place)> = self
             .own
             .iter()
@@ -187,7 +197,8 @@ impl Compressor {
             .collect();
         idle.sort_unstable();
         // An eighth more than asked for, so that the next look is not for one context.
-        let goal = (max - max / 8).min(max - bytes);
+        let max = self.settings.context_bytes_max;
+        let goal = goal.min(max - max / 8);
         for (_, place) in idle {
             if self.held_bytes() <= goal {
                 break;
@@ -197,7 +208,6 @@ impl Compressor {
                 self.counters.deflate_contexts_given_back.add(1);
             }
         }
-        self.held_bytes() + bytes <= max
     }
 
     /// A connection carries frames from now on.
@@ -215,6 +225,10 @@ impl Compressor {
         let own = Own { deflater: None, window_bits, must_forget: false, used_ms: 0, inflates };
         let before = self.own.insert(place, own);
         debug_assert!(before.is_none(), "a place is free before it is used again");
+        if self.held_bytes() > self.settings.context_bytes_max {
+            // What was granted has to stay; the others may forget at any time.
+            self.take_back(self.settings.context_bytes_max, u64::MAX);
+        }
     }
 
     /// The connection is gone.
@@ -258,6 +272,7 @@ impl Core {
     /// What is said to a client whose connection will be on `shard`: contexts only while there is memory for them.
     pub(crate) fn agreement_on(&self, shard: ShardId, agreement: DeflateAgreement) -> DeflateAgreement {
         let Some(counters) = self.shared.counters.get(usize::from(shard.0)) else { return agreement };
+        // RFC 7692 7.1.1.2: the server may ask for client_no_context_takeover to save memory, whatever was offered
         let held = counters.inflate_contexts.get() as usize * Session::CONTEXT_BYTES;
         let may_hold = self.settings().deflate.context_bytes_max / 2;
         if held + Session::CONTEXT_BYTES <= may_hold { agreement } else { agreement.without_takeover() }

@@ -172,6 +172,7 @@ impl Core {
         self.with_connection(place, |connection| self.queue_on(place, connection, bytes));
     }
 
+    // RFC 7692 6.1: control frames are never compressed; an auto-response is encoded already
     pub(crate) fn queue_on(&self, place: Place, connection: &mut Connection, bytes: &[u8]) {
         let mut output = self.output.borrow_mut();
         let segment = output.encoded(bytes);

@@ -39,6 +39,7 @@ impl Core {
         self.counters.inflated_from_bytes.set(inflaters.compressed_bytes());
         self.counters.inflated_to_bytes.set(inflaters.inflated_bytes());
         drop(inflaters);
+        self.compressor.borrow_mut().trim_room();
         dirty.clear();
         let mut queue = self.dirty.borrow_mut();
         if queue.is_empty() {

@@ -51,7 +51,7 @@ impl<'m> Forms<'m> {
         Forms::new(Source::Message(message.opcode(), message.as_bytes()), false)
     }
 
-    /// A frame that leaves as it is.
+    /// A frame that leaves as it is. Control frames always do (RFC 7692 6.1).
     pub(crate) fn of_frame(frame: &'m [u8]) -> Forms<'m> {
         Forms::new(Source::Frame(frame), true)
     }
@@ -104,6 +104,7 @@ impl<'m> Forms<'m> {
         if self.is_for_one
             && let Some(deflated) = compressor.with_own_context(place, agreed, payload)
         {
+            // RFC 7692 7.2.1: the context has it as sent, so that it has to be, even if it did not shrink
             return output.frame(wire::compressed_frame_head(opcode, deflated.len()), deflated);
         }
         let form = &mut self.alone[agreed.window_index()];

@@ -12,12 +12,21 @@ use super::moment::Moment;
 use super::remote::FarEvent;
 use crate::wire::{self, Input, MessageKind, OpCode, Payload, ProtocolError, close};
 
+/// What became of a message.
+enum Forwarded {
+    Yes,
+    /// There is an answer that the outbox has no room for.
+    NoRoom,
+    /// Too much waits for its object.
+    NoMemory,
+}
+
 /// What is left to do when no table is borrowed any more.
 enum Then {
     Nothing,
     /// The session ended.
     Stop,
-    /// The shard's budget for unfinished messages is used up.
+    /// The shard's budget for unfinished messages is used up, or the object's for those that wait.
     NoMemory,
     Failed(ProtocolError),
 }
@@ -43,8 +52,10 @@ impl Core {
                 match open.session.poll_with(&mut input, &self.settings().session, &mut inflaters) {
                     Ok(None) => break,
                     Ok(Some(wire::Event::Message { kind, payload })) => {
-                        if !self.forward_message(place, connection, kind, payload) {
-                            refused += 1;
+                        match self.forward_message(place, connection, kind, payload) {
+                            Forwarded::Yes => {}
+                            Forwarded::NoRoom => refused += 1,
+                            Forwarded::NoMemory => return Then::NoMemory,
                         }
                     }
                     Ok(Some(wire::Event::Ping(payload))) => {
@@ -87,26 +98,26 @@ impl Core {
         }
     }
 
-    /// `false` when there is an answer that the outbox has no room for.
     fn forward_message(
         &self,
         place: Place,
         connection: &mut Connection,
         kind: MessageKind,
         payload: Payload<'_>,
-    ) -> bool {
-        let Phase::Open(open) = &mut connection.phase else { return true };
+    ) -> Forwarded {
+        let Phase::Open(open) = &mut connection.phase else { return Forwarded::Yes };
         let key = match &mut open.owner {
             Owner::Near(key) => *key,
             Owner::Far(owner) => {
                 return match self.report_message(owner, kind, payload) {
-                    Some(auto) => self.queue_within_bound(place, connection, &auto.frame),
-                    None => true,
+                    Some(auto) => self.queue_answer(place, connection, &auto.frame),
+                    None => Forwarded::Yes,
                 };
             }
         };
         match self.take_message(key, kind, payload) {
-            Taken::Answer(auto) => return self.queue_within_bound(place, connection, &auto.frame),
+            Taken::Answer(auto) => return self.queue_answer(place, connection, &auto.frame),
+            Taken::TooMuch => return Forwarded::NoMemory,
             Taken::Full if open.pause == Pause::Not => {
                 open.pause = Pause::Mailbox;
                 self.effect(Effect::Pause(place));
@@ -114,7 +125,11 @@ impl Core {
             }
             Taken::Full | Taken::Waits | Taken::Dropped => {}
         }
-        true
+        Forwarded::Yes
+    }
+
+    fn queue_answer(&self, place: Place, connection: &mut Connection, frame: &[u8]) -> Forwarded {
+        if self.queue_within_bound(place, connection, frame) { Forwarded::Yes } else { Forwarded::NoRoom }
     }
 
     /// Answers found no room: the class of the object decides, as it does about its own messages.

@@ -57,7 +57,7 @@ impl Core {
         }
     }
 
-    /// From here on the connection carries frames. What was queued before is not compressed.
+    /// From here on the connection carries frames. What was queued before is not compressed, which RFC 7692 6 allows.
     pub(crate) fn carry_frames(&self, place: Place, owner: Owner, agreement: Option<DeflateAgreement>) {
         let now = self.now_ms();
         if let Some(agreement) = &agreement {

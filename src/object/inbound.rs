@@ -12,7 +12,7 @@ use super::mailbox::{Event, PayloadAt};
 use super::object::Object;
 use super::remote::Command;
 use super::slab::Key;
-use super::socket::Link;
+use super::socket::{Link, Socket};
 use super::standard::WebSocketEvent;
 use crate::wire::{MessageKind, Payload, ProtocolError, close};
 
@@ -26,6 +26,8 @@ pub(crate) enum Taken {
     Answer(Rc<AutoResponse>),
     /// Nobody wants it.
     Dropped,
+    /// There is no memory for it.
+    TooMuch,
 }
 
 impl Core {
@@ -34,9 +36,9 @@ impl Core {
         self.counters.bytes_received.add(payload.len() as u64);
         let mut objects = self.objects.borrow_mut();
         let mut sockets = self.sockets.borrow_mut();
-        let Some(socket) = sockets.get_mut(key).filter(|socket| !socket.is_muted) else {
-            return Taken::Dropped;
-        };
+        // After a Close or an error nothing that arrives counts; a far connection learns of its error later.
+        let is_heard = |socket: &&mut Socket| !socket.is_muted && !socket.close.received;
+        let Some(socket) = sockets.get_mut(key).filter(is_heard) else { return Taken::Dropped };
         let Some(object) = objects.get_mut(socket.object) else { return Taken::Dropped };
         if socket.is_standard {
             object.messages_received += 1;
@@ -63,6 +65,9 @@ impl Core {
             socket.auto_response_ms = self.now.get().wall_ms;
             return Taken::Answer(auto.clone());
         }
+        if matches!(payload, Payload::Assembled(_)) && self.is_overfull(object) {
+            return Taken::TooMuch;
+        }
         object.messages_received += 1;
         socket.pending_events += 1;
         match payload {
@@ -82,6 +87,15 @@ impl Core {
             return Taken::Waits;
         }
         Taken::Full
+    }
+
+    /// To read a socket no further bounds what waits as long as a message has as many bytes as were received for it. The
+    /// last one before the pause may come out of a thousandth of it, on each of many sockets: where as much waits beyond
+    /// the bound as all unfinished messages may hold, large ones are refused like those.
+    fn is_overfull(&self, object: &Object) -> bool {
+        let settings = self.settings();
+        let (_, bytes) = object.mailbox.waiting();
+        bytes > settings.mailbox_bytes_max.saturating_add(settings.reassembly_bytes_max)
     }
 
     /// The socket is read no further until its object has caught up.

@@ -174,6 +174,7 @@ impl Core {
                     });
                 http.accept = Some(upgrade.accept);
                 let deflate = &self.settings().deflate;
+                // RFC 7692 5.1 and 7.1: accepted only if it was offered, and as it was offered
                 http.deflate =
                     negotiate_deflate(head, &fields, deflate.is_enabled.then_some(&deflate.terms))?;
                 http.offered_protocols = request

@@ -191,9 +191,16 @@ impl Client {
     /// The next frame; the engine sends no fragments.
     #[track_caller]
     pub fn frame(&mut self) -> Frame {
+        let (first, payload) = self.raw_frame();
+        assert_eq!(first & 0xf0, 0x80, "FIN and nothing else: {first:x}");
+        Frame { opcode: first & 0x0f, payload }
+    }
+
+    /// The next frame by its first byte and its payload, whatever its reserved bits say.
+    #[track_caller]
+    pub fn raw_frame(&mut self) -> (u8, Vec<u8>) {
         self.need(2);
         let (first, short) = (self.received[0], self.received[1]);
-        assert_eq!(first & 0xf0, 0x80, "FIN and nothing else: {first:x}");
         assert_eq!(short & 0x80, 0, "a server masks nothing");
         let (start, length) = match short {
             126 => {
@@ -209,7 +216,7 @@ impl Client {
         self.need(start + length);
         let payload = self.received[start..start + length].to_vec();
         self.received.drain(..start + length);
-        Frame { opcode: first & 0x0f, payload }
+        (first, payload)
     }
 
     /// The next message, which is a text.

@@ -115,10 +115,15 @@ impl Client {
 
     /// What was heard since the last time, as frames.
     pub fn heard(&self) -> Vec<Heard> {
+        self.heard_by(server_frame)
+    }
+
+    /// The same, read by a function of the caller's, such as one that inflates.
+    pub fn heard_by(&self, mut read: impl FnMut(&[u8]) -> Option<(Heard, usize)>) -> Vec<Heard> {
         let mut peer = self.0.borrow_mut();
         let mut heard = Vec::new();
         let mut at = 0;
-        while let Some((frame, length)) = server_frame(&peer.to_client[at..]) {
+        while let Some((frame, length)) = read(&peer.to_client[at..]) {
             heard.push(frame);
             at += length;
         }

@@ -65,8 +65,14 @@ pub fn client_close(code: Option<u16>, reason: &str) -> Vec<u8> {
 /// # Panics
 /// When the server broke RFC 6455 5.1, 5.2 or 5.5, or sent a fragment, which this one never does.
 pub fn server_frame(bytes: &[u8]) -> Option<(Heard, usize)> {
-    let (&first, &second) = (bytes.first()?, bytes.get(1)?);
+    let (first, payload, length) = raw_frame(bytes)?;
     assert_eq!(first & 0x70, 0, "no extension was negotiated");
+    Some((meaning(first, payload), length))
+}
+
+/// The same by its first byte and its payload, whatever its reserved bits say.
+pub fn raw_frame(bytes: &[u8]) -> Option<(u8, Vec<u8>, usize)> {
+    let (&first, &second) = (bytes.first()?, bytes.get(1)?);
     assert_eq!(first & 0x80, 0x80, "the server does not fragment");
     assert_eq!(second & 0x80, 0, "a server does not mask");
     let (start, length) = match second & 0x7F {
@@ -83,9 +89,13 @@ pub fn server_frame(bytes: &[u8]) -> Option<(Heard, usize)> {
         short => (2, usize::from(short)),
     };
     let payload = bytes.get(start..start + length)?.to_vec();
-    let opcode = first & 0x0F;
-    assert!(opcode < 8 || length <= 125, "a control frame has at most 125 bytes");
-    let heard = match opcode {
+    assert!(first & 0x0F < 8 || length <= 125, "a control frame has at most 125 bytes");
+    Some((first, payload, start + length))
+}
+
+/// What a frame says, once its payload is plain.
+pub fn meaning(first: u8, payload: Vec<u8>) -> Heard {
+    match first & 0x0F {
         TEXT => Heard::Text(String::from_utf8(payload).expect("text is UTF-8")),
         BINARY => Heard::Binary(payload),
         PING => Heard::Ping(payload),
@@ -97,6 +107,5 @@ pub fn server_frame(bytes: &[u8]) -> Option<(Heard, usize)> {
             Heard::Close(code, String::from_utf8(payload[2..].to_vec()).expect("a reason is UTF-8"))
         }
         other => panic!("opcode {other}"),
-    };
-    Some((heard, start + length))
+    }
 }

@@ -4,6 +4,8 @@
 #![allow(dead_code, reason = "each test program uses another part")]
 
 pub mod client;
+pub mod deflate;
+pub mod deflating;
 pub mod fake;
 pub mod frames;
 pub mod http;

@@ -132,7 +132,8 @@ pub fn compressed_frame_head(opcode: OpCode, payload_len: usize) -> FrameHead {
     head
 }
 
-/// Opcode and payload of a whole, plain frame from the server; `None` if it is not one.
+/// Opcode and payload of a message in one plain frame from the server; `None` if the bytes are anything else, such as two
+/// frames, or a control frame.
 ///
 /// ```
 /// use dormouse::wire::{OpCode, encode_frame, split_frame};
@@ -140,6 +141,7 @@ pub fn compressed_frame_head(opcode: OpCode, payload_len: usize) -> FrameHead {
 /// let mut frame = Vec::new();
 /// encode_frame(&mut frame, OpCode::Binary, &[7; 300]);
 /// assert_eq!(split_frame(&frame), Some((OpCode::Binary, &[7; 300][..])));
+/// assert_eq!(split_frame(&frame.repeat(2)), None);
 /// ```
 pub fn split_frame(frame: &[u8]) -> Option<(OpCode, &[u8])> {
     let [first, length, ..] = frame else { return None };
@@ -148,9 +150,11 @@ pub fn split_frame(frame: &[u8]) -> Option<(OpCode, &[u8])> {
         126 => 4,
         _ => HEAD_BYTES_MAX,
     };
-    let opcode = OpCode::from_nibble(first & 0x0f).filter(|opcode| first == &(FIN | *opcode as u8))?;
-    let payload = frame.get(head_len..)?;
-    (frame_len(payload.len()) == frame.len()).then_some((opcode, payload))
+    let is_data = |opcode: &OpCode| matches!(opcode, OpCode::Text | OpCode::Binary);
+    let opcode = OpCode::from_nibble(first & 0x0f).filter(is_data)?;
+    let (head, payload) = frame.split_at_checked(head_len)?;
+    // The head that this payload would have says the rest: FIN, no reserved bit, this very length.
+    (frame_head(opcode, payload.len()).as_slice() == head).then_some((opcode, payload))
 }
 
 /// The bytes of a whole frame from the server with `payload_len` bytes of payload.
@@ -223,6 +227,28 @@ mod tests {
         assert_eq!(head(65_536), [0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0]);
         for length in [0, 1, 125, 126, 127, 65_535, 65_536, 1 << 30] {
             assert_eq!(frame_len(length), head(length).len() + length);
+        }
+    }
+
+    // What is compressed on its way is one message: not two, which would become one, and nothing that may not be
+    // (RFC 7692 6.1).
+    #[test]
+    fn only_a_message_in_one_plain_frame_is_split() {
+        for length in [0, 1, 125, 126, 65_535, 65_536] {
+            for opcode in [OpCode::Text, OpCode::Binary] {
+                let (mut frame, payload) = (Vec::new(), vec![b'x'; length]);
+                encode_frame(&mut frame, opcode, &payload);
+                assert_eq!(split_frame(&frame), Some((opcode, &payload[..])));
+                assert_eq!(split_frame(&frame.repeat(2)), None, "{length}");
+                assert_eq!(split_frame(&frame[..frame.len() - 1]), None, "{length}");
+                frame[0] |= RSV1;
+                assert_eq!(split_frame(&frame), None, "{length}");
+            }
+        }
+        for other in
+            [&b""[..], b"\x81", b"\x01\x01a", b"\x80\x01a", b"\x88\x00", b"\x89\x01a", b"\x82\x7e\x00\x01a"]
+        {
+            assert_eq!(split_frame(other), None, "{other:?}");
         }
     }
 
