@@ -158,6 +158,9 @@ impl Core {
     pub(crate) fn writable(&self, place: Place) {
         self.with_connection(place, |connection| {
             connection.is_blocked = false;
+            // There is room, so the client reads: a deadline that passed before this shard could look is none of its
+            // doing. If the kernel then takes nothing, the next one begins.
+            connection.write_deadline = Moment::NEVER;
             if !connection.is_dirty {
                 connection.is_dirty = true;
                 self.dirty.borrow_mut().push(place);
