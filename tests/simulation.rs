@@ -19,6 +19,9 @@ mod kernel;
 mod pipe;
 #[path = "simulation/plan.rs"]
 mod plan;
+#[cfg(feature = "planted-bugs")]
+#[path = "simulation/planted.rs"]
+mod planted;
 #[path = "simulation/room.rs"]
 mod room;
 #[path = "simulation/rules.rs"]
@@ -124,4 +127,22 @@ fn a_run_with_hibernation_is_as_one_without() {
     if let Err(report) = for_each_seed(count, run::asleep_as_awake) {
         panic!("{report}");
     }
+}
+
+/// A simulation that finds nothing may be one that looks nowhere.
+#[cfg(feature = "planted-bugs")]
+#[test]
+fn each_planted_bug_is_found() {
+    let missed: Vec<_> = planted::BUGS
+        .iter()
+        .filter(|bug| {
+            let found = planted::find(**bug, 10_000);
+            match &found {
+                Some((seed, rule)) => println!("{bug:?} is found by seed {seed}: {rule}"),
+                None => println!("{bug:?} is not found"),
+            }
+            found.is_none()
+        })
+        .collect();
+    assert!(missed.is_empty(), "the simulation misses {missed:?}");
 }

@@ -10,6 +10,7 @@ use super::core::Core;
 use super::driver::Effect;
 use super::mailbox::{Event, PayloadAt};
 use super::object::Object;
+use super::planted::{Bug, is_planted};
 use super::remote::Command;
 use super::slab::Key;
 use super::socket::Link;
@@ -45,7 +46,7 @@ impl Core {
             if socket.close.sent {
                 return Taken::Dropped;
             }
-            if socket.pending_events > 0 {
+            if socket.pending_events > 0 && !is_planted(Bug::AutoResponseOvertakes) {
                 // It must not overtake the answer to a message that came before it.
                 socket.pending_events += 1;
                 let auto = auto.clone();
@@ -155,7 +156,7 @@ impl Core {
             let mut sockets = self.sockets.borrow_mut();
             let Some(socket) = sockets.get_mut(key) else { return };
             socket.link = Link::Gone;
-            if socket.close.received {
+            if socket.close.received && !is_planted(Bug::CloseEventTwice) {
                 return;
             }
             socket.close.received = true;

@@ -41,6 +41,7 @@ mod moment;
 mod object;
 mod outbox;
 mod output;
+mod planted;
 mod remote;
 mod requests;
 mod roster;
@@ -69,6 +70,8 @@ pub use headers::Headers;
 pub use http::{Request, Response};
 pub use id::ObjectId;
 pub use message::Message;
+#[cfg(feature = "planted-bugs")]
+pub use planted::{Bug, plant};
 pub use settings::{DeflateSettings, Settings};
 pub use socket::ReadyState;
 pub use status::ObjectStatus;

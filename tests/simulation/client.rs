@@ -168,7 +168,7 @@ impl Client {
             || self.closed_by_object_ms().is_some_and(|closed_ms| now - closed_ms >= rules.close_ms)
             || is_slow && (rules.objects_fail || rules.output_is_tight)
             || (self.has_stalled || rules.blocks_readers) && stuck_ms >= rules.write_progress_ms
-            || !self.is_open && (rules.arrival_may_fail || stuck_ms >= rules.handshake_ms.min(rules.close_ms));
+            || !self.is_open && (rules.is_draining.get() || rules.arrival_may_fail || stuck_ms >= rules.handshake_ms.min(rules.close_ms));
         if !is_excused {
             self.breaks(&format!(
                 "dropped without a Close, {silent_ms} ms after its last word and {stuck_ms} ms after the last to it"

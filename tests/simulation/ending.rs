@@ -94,6 +94,9 @@ impl Town {
     /// Everybody goes, each in its way, and nothing is left of them.
     pub fn everybody_leaves(&mut self) {
         let mut random: Random = self.random.split();
+        if self.plan.ends_with_drain {
+            self.drain();
+        }
         for client in &mut self.clients {
             if client.is_speaking() && random.percent(60) {
                 speech::close(client, Some(1_000));
@@ -107,6 +110,20 @@ impl Town {
         self.look();
         self.everything_is_gone();
         self.every_socket_has_ended();
+    }
+
+    /// The server shuts down, and clients that are well are told so and answer.
+    fn drain(&mut self) {
+        self.rules.is_draining.set(true);
+        let well: Vec<usize> = (0..self.clients.len()).filter(|at| is_well(&self.clients[*at])).collect();
+        for shard in &self.driver.shards {
+            shard.world.begin_drain();
+        }
+        self.calm(CALM_MS);
+        for client in well.into_iter().map(|at| &self.clients[at]) {
+            let (number, heard) = (client.number, client.heard_close);
+            assert!(heard == Some(1_001), "client {number} hears {heard:?} when the server shuts down");
+        }
     }
 
     fn everything_is_gone(&self) {

@@ -79,6 +79,8 @@ pub struct Plan {
     pub faults: Faults,
     pub habits: Habits,
     pub wishes: Wishes,
+    /// Most messages that a client sends at once.
+    pub burst: usize,
     /// Percent of upgrades whose `fetch` waits before it answers.
     pub slow_upgrade: u32,
     /// Percent of upgrades whose `fetch` fails behind the acceptance.
@@ -88,6 +90,8 @@ pub struct Plan {
     /// Percent of constructions that fail, and that wait.
     pub failing_constructor: u32,
     pub slow_constructor: u32,
+    /// The server shuts down before everybody has left.
+    pub ends_with_drain: bool,
     /// Event timeout that objects set.
     pub event_timeout_ms: Option<u64>,
     /// Messages so large that they do not fit small limits.
@@ -112,15 +116,17 @@ impl Plan {
             connections_max: if random.percent(10) { 3 } else { 1_000 },
             rooms: 1 + random.below(3),
             clients_max,
-            steps: 20 + random.below(60),
+            steps: 20 + random.below(100),
             faults: faults(random),
             habits: habits(random),
             wishes: wishes(random),
+            burst: *random.pick(&[2, 3, 3, 12]),
             slow_upgrade: chance(random, 60),
             failing_upgrade: chance(random, 15),
             busy_close: chance(random, 80),
             failing_constructor: if random.percent(80) { 0 } else { 1 + random.below(20) as u32 },
             slow_constructor: chance(random, 30),
+            ends_with_drain: random.percent(20),
             event_timeout_ms: random.percent(40).then(|| 10 + random.below(200) as u64),
             has_large_messages: random.percent(40),
             settings,
@@ -150,6 +156,7 @@ fn settings(random: &mut Random, clients: usize) -> Settings {
     if random.percent(40) {
         // Enough for one unfinished message of every client, and little more.
         settings.reassembly_bytes_max = clients * REASSEMBLY_BYTES_EACH;
+        settings.session.message_bytes_max = 700;
     }
     if random.percent(30) {
         settings.output_socket_bytes_max = *random.pick(&[40, 400]);
@@ -180,8 +187,8 @@ fn settings(random: &mut Random, clients: usize) -> Settings {
     settings
 }
 
-/// What an unfinished message of a run with a tight budget may hold at most: the messages of such a run are smaller.
-pub const REASSEMBLY_BYTES_EACH: usize = 8_000;
+/// What an unfinished message of a run with a tight budget holds at most, with the room that its buffer has to grow.
+const REASSEMBLY_BYTES_EACH: usize = 1_200;
 
 fn faults(random: &mut Random) -> Faults {
     Faults {

@@ -1,6 +1,8 @@
 //! What a server may do to a client that does nothing wrong, as the settings and habits of a run have it. Owns the
 //! reasons for which the engine closes or drops a connection; anything else is a broken rule.
 
+use std::cell::Cell;
+
 use super::plan::Plan;
 
 #[derive(Clone, Debug)]
@@ -27,6 +29,8 @@ pub struct Rules {
     /// Upgrades may be refused with 503 or 504, and with 500.
     pub is_crowded: bool,
     pub fetch_fails: bool,
+    /// The server shuts down.
+    pub is_draining: Cell<bool>,
 }
 
 impl Rules {
@@ -52,6 +56,7 @@ impl Rules {
             message_bytes_max: settings.session.message_bytes_max,
             frames_max: settings.session.frames_per_message_max,
             is_crowded: settings.sockets_per_object_max < 100 || settings.mailbox_events_max < 100,
+            is_draining: Cell::new(false),
             fetch_fails: fails || plan.failing_upgrade > 0 || plan.wishes.panic + plan.wishes.fail > 0,
         }
     }
@@ -61,6 +66,7 @@ impl Rules {
         match code {
             1_011 => self.objects_fail,
             1_013 => self.output_is_tight,
+            1_001 => self.is_draining.get(),
             _ => false,
         }
     }
@@ -68,7 +74,7 @@ impl Rules {
     /// Whether an upgrade may be answered so after this time.
     pub fn may_refuse(&self, status: u16, waited_ms: u64) -> bool {
         match status {
-            503 => self.is_crowded,
+            503 => self.is_crowded || self.is_draining.get(),
             500 => self.fetch_fails,
             504 => waited_ms >= self.fetch_ms,
             _ => false,

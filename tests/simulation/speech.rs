@@ -2,7 +2,7 @@
 //! at all. Owns the coding of a message; whether it is answered is kept by the client.
 
 use super::client::{CLIENT_CODE, Client, Due};
-use super::plan::{Plan, REASSEMBLY_BYTES_EACH};
+use super::plan::Plan;
 use super::rules::Rules;
 use super::town::weighted;
 use super::verbs::AUTO_REQUEST;
@@ -65,7 +65,7 @@ fn wish(plan: &Plan, random: &mut Random) -> (&'static str, String) {
 
 /// Makes a message longer, so that its frames are of every class, and not only of ASCII.
 fn pad(text: &mut String, plan: &Plan, rules: &Rules, random: &mut Random) {
-    let most = rules.message_bytes_max.min(REASSEMBLY_BYTES_EACH / 4);
+    let most = rules.message_bytes_max;
     let length = match random.below(10) {
         0..=5 => 0,
         6 | 7 => random.below(130),

@@ -178,7 +178,7 @@ impl Town {
             }
             _ if !client.is_speaking() => {}
             Deed::Say => {
-                for _ in 0..1 + random.below(3) {
+                for _ in 0..1 + random.below(plan.burst) {
                     speech::say(client, plan, rules, random);
                 }
             }
