@@ -171,6 +171,21 @@ fn a_client_that_never_reads_again_is_let_go_after_the_write_progress_time() {
     assert!(log().iter().any(|line| line.starts_with("alice closes 1006")));
 }
 
+/// The shard was busy, or the machine suspended; found by the simulation.
+#[test]
+fn a_client_that_has_read_is_not_let_go_because_the_shard_looks_late() {
+    let mut fake = fake_with(|settings| settings.ping_ms = None);
+    let alice = fake.open("/lobby?name=alice");
+    alice.stop_reading(3);
+    alice.text("say hello");
+    fake.settle();
+    alice.read_on();
+    fake.move_clock(60_000);
+    fake.settle();
+    assert_eq!(alice.heard(), [text("hello")]);
+    assert_eq!(fake.counters().write_timeouts.get(), 0);
+}
+
 #[test]
 fn where_the_class_says_so_the_newest_message_is_dropped_and_counted() {
     let mut fake = fake_with(|settings| (settings.output_socket_bytes_max, settings.ping_ms) = (1_000, None));

@@ -304,6 +304,33 @@ fn a_slow_reader_is_closed_with_1013_wherever_it_is() {
     });
 }
 
+/// RFC 6455 5.5.1: nothing follows a Close, not even another from the home shard. Found by the simulation.
+#[test]
+fn a_slow_reader_that_breaks_the_protocol_gets_one_close_wherever_it_is() {
+    for placement in PLACEMENTS {
+        let builder = rooms(|settings| {
+            settings.output_socket_bytes_max = 100;
+            settings.crowd_sockets = if placement == Placement::Far { 0 } else { 1 << 20 };
+        });
+        let mut fake = Fake::new(builder, 2);
+        let room = room_on(&mut fake, 1);
+        let alice = fake.open_at(usize::from(placement == Placement::Near), &format!("{room}?name=alice"));
+        alice.stop_reading(0);
+        let sixty = "x".repeat(60);
+        for _ in 0..2 {
+            alice.text(format!("say {sixty}"));
+            fake.settle();
+        }
+        alice.text(format!("say {sixty}")).frame(0xC0 | TEXT, "a reserved bit");
+        fake.settle();
+        alice.read_on();
+        fake.advance(10_000);
+        let closes: Vec<Heard> = alice.heard().split_off(2);
+        let slow = closed(1013, "the client does not read");
+        assert_eq!(closes, [slow, Heard::Fin], "{placement:?}");
+    }
+}
+
 #[test]
 fn buffered_amount_is_known_from_afar() {
     everywhere(10_000, |story, placement| {

@@ -8,6 +8,7 @@ use super::delivery::Queued;
 use super::durable_object::SlowReader;
 use super::forms::Forms;
 use super::message::Message;
+use super::planted::{Bug, is_planted};
 use super::slab::Key;
 use super::web_socket::WebSocket;
 
@@ -87,11 +88,14 @@ impl Core {
         let policy = self.shared.classes[usize::from(object.class)].slow_reader;
         let mut overflowing: Vec<Key> = Vec::new();
         let mut recipients = 0;
+        let skipped = is_planted(Bug::BroadcastSkipsTheLast)
+            .then(|| object.roster.oldest_first().next_back())
+            .flatten();
         {
             let mut delivery = self.delivery(policy);
             let mut forms = Forms::for_many(message);
             let mut deliver = |key: Key| {
-                if Some(key) == except {
+                if Some(key) == except || Some(key) == skipped {
                     return;
                 }
                 match delivery.queue(key, &mut forms) {

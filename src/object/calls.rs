@@ -14,6 +14,7 @@ use super::headers::Headers;
 use super::http::{Request, Response};
 use super::mailbox::{Event, Mailbox};
 use super::mesh::{AnswerMessage, FetchMessage, MeshMessage, ObjectName, SocketName, StatusMessage, StayPut};
+use super::planted::{Bug, is_planted};
 use super::status::ObjectStatus;
 use super::timers::Timer;
 use super::web_socket::WebSocket;
@@ -164,6 +165,9 @@ impl Core {
         if mailbox.waiting().0 >= self.settings().mailbox_events_max {
             self.answer(fetch.reply.take(), Err(ApiError::Overloaded.into()));
             return;
+        }
+        if mailbox.current.borrow().is_some() && is_planted(Bug::SecondUpgradeKeepsAwake) {
+            mailbox.pins.set(mailbox.pins.get() + 1);
         }
         mailbox.push(Event::Fetch(fetch));
         self.wake_object(object);

@@ -7,6 +7,7 @@ use super::connection::{Connection, Departure, Owner, Pause, Phase, Stage};
 use super::core::Core;
 use super::driver::{Effect, Place, Receive};
 use super::moment::Moment;
+use super::planted::{Bug, is_planted};
 use super::remote::FarEvent;
 use super::slab::Key;
 use crate::wire::{OpCode, encode_close, encode_frame};
@@ -164,6 +165,7 @@ impl Core {
             _ => Broken::Nothing,
         });
         match broken {
+            Some(Broken::Socket(_)) if is_planted(Bug::LossNotTold) => {}
             Some(Broken::Socket(key)) => self.socket_lost(key),
             Some(Broken::Request(task, departure)) => {
                 self.drop_future(task.and_then(|task| self.tasks.remove(task)));

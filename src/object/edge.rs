@@ -114,13 +114,15 @@ impl Core {
                     self.deliver(&frame, segment, &to);
                 }
                 Command::Close { to, frame } => self.far_close(to, slice(&bytes, &frame)),
-                Command::Dismiss { to: (place, id), frame } => {
-                    if self.is_there(place, id) {
-                        if !frame.is_empty() {
-                            self.queue_bytes(place, slice(&bytes, &frame));
-                        }
-                        self.leave(place, false);
+                Command::Dismiss { to, frame } => {
+                    // RFC 6455 5.5.1: one Close. This shard may have sent its own meanwhile, or be leaving already.
+                    let was_sent =
+                        self.with_far(to, |_, owner| std::mem::replace(&mut owner.close.sent, true));
+                    let Some(was_sent) = was_sent else { continue };
+                    if !was_sent && !frame.is_empty() {
+                        self.queue_bytes(to.0, slice(&bytes, &frame));
                     }
+                    self.leave(to.0, false);
                 }
                 Command::Done { to, events } => {
                     self.with_far(to, |_, owner| owner.unfinished = owner.unfinished.saturating_sub(events));

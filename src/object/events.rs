@@ -8,6 +8,7 @@ use super::closing::LOST_REASON;
 use super::core::Core;
 use super::error::{ApiError, Error};
 use super::mailbox::{Current, Event, Mailbox, Running};
+use super::planted::{Bug, is_planted};
 use super::remote::Command;
 use super::slab::Key;
 use super::socket::Link;
@@ -66,7 +67,9 @@ impl Core {
                 return None;
             }
             Event::Close { socket, code, reason, was_clean } => {
-                self.sockets.borrow().get(*socket)?;
+                if !is_planted(Bug::CloseEventTwice) {
+                    self.sockets.borrow().get(*socket)?;
+                }
                 if *was_clean {
                     let code = Some(*code).filter(|code| close::is_allowed_on_wire(*code));
                     close_answer = Some((code, reason.clone()));
@@ -176,7 +179,8 @@ impl Core {
                 events <= settings.mailbox_events_max / 2 && bytes <= settings.mailbox_bytes_max / 2;
             if is_relieved { std::mem::take(&mut object.paused) } else { Vec::new() }
         };
-        for key in paused {
+        let most = if is_planted(Bug::ResumesOnlyOne) { 1 } else { usize::MAX };
+        for key in paused.into_iter().take(most) {
             self.resume_socket(key);
         }
     }

@@ -9,6 +9,7 @@ use super::connection::Phase;
 use super::core::Core;
 use super::driver::{BATCH_MAX, Effect, Outgoing, PARTS_MAX, Place, Shortfall, Transmit};
 use super::moment::Moment;
+use super::planted::{Bug, is_planted};
 
 /// Parts of all sends of one batch.
 const BATCH_PARTS_MAX: usize = 4 * BATCH_MAX;
@@ -117,9 +118,10 @@ impl Core {
                 });
             }
             Some(Shortfall::Full(taken)) => {
+                let repeated = usize::from(taken > 0 && is_planted(Bug::PartialSendRepeatsAByte));
                 self.with_connection(place, |connection| {
                     let mut output = self.output.borrow_mut();
-                    connection.outbox.consume(taken.min(bytes), &mut output);
+                    connection.outbox.consume(taken.min(bytes) - repeated, &mut output);
                     connection.outbox.evacuate(&mut output);
                     connection.is_blocked = true;
                     if taken > 0 || connection.write_deadline == Moment::NEVER {
@@ -159,6 +161,9 @@ impl Core {
     pub(crate) fn writable(&self, place: Place) {
         self.with_connection(place, |connection| {
             connection.is_blocked = false;
+            // There is room, so the client reads: a deadline that passed before this shard could look is none of its
+            // doing. If the kernel then takes nothing, the next one begins.
+            connection.write_deadline = Moment::NEVER;
             if !connection.is_dirty {
                 connection.is_dirty = true;
                 self.dirty.borrow_mut().push(place);

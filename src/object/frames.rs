@@ -9,6 +9,7 @@ use super::driver::{Effect, Place};
 use super::durable_object::SlowReader;
 use super::inbound::Taken;
 use super::moment::Moment;
+use super::planted::{Bug, is_planted};
 use super::remote::FarEvent;
 use crate::wire::{self, Input, MessageKind, OpCode, Payload, ProtocolError, close};
 
@@ -232,7 +233,9 @@ impl Core {
         }
         let total = self.reassembly_bytes.get() - charged + held;
         let grows = held > charged;
-        self.reassembly_bytes.set(total);
+        if grows || !is_planted(Bug::ReassemblyNeverGivenBack) {
+            self.reassembly_bytes.set(total);
+        }
         open.reassembly_bytes = u32::try_from(held).unwrap_or(u32::MAX);
         if grows && total > self.settings().reassembly_bytes_max { Then::NoMemory } else { Then::Nothing }
     }

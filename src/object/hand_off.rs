@@ -10,6 +10,7 @@ use super::directory::ConnectionId;
 use super::driver::{Effect, Place, Receive, ShardId};
 use super::mesh::{HandOff, MeshMessage};
 use super::moment::Moment;
+use super::planted::{Bug, is_planted};
 use super::slab::Key;
 use super::socket::Link;
 use crate::wire::{DeflateAgreement, Session};
@@ -147,7 +148,9 @@ impl Core {
         let id = ConnectionId(state.connection);
         self.shared.directory.moved(id, self.shard);
         let mut connection = Connection::new(id, Phase::Http(Box::default()));
-        if let Phase::Http(http) = &mut connection.phase {
+        if let Phase::Http(http) = &mut connection.phase
+            && !is_planted(Bug::HandOffLosesBytes)
+        {
             http.received = state.received;
         }
         self.insert_connection(place, connection);

@@ -8,6 +8,7 @@ use super::core::Core;
 use super::driver::ShardId;
 use super::inbound::Taken;
 use super::mesh::{MeshMessage, SocketName, StayPut};
+use super::planted::{Bug, is_planted};
 use super::remote::{Attached, Command, EventBatch, FarConnection, FarEvent, Recipients};
 use super::slab::Key;
 use super::socket::Link;
@@ -182,6 +183,7 @@ impl Core {
     pub(crate) fn ship_batches(&self) {
         for (shard, batch) in self.commands.borrow_mut().iter_mut().enumerate() {
             if !batch.commands.is_empty() {
+                batch.commands.rotate_left(usize::from(is_planted(Bug::FarCommandsReordered)));
                 let batch = Box::new(std::mem::take(batch));
                 self.tell(ShardId(shard as u16), MeshMessage::Commands { from: self.shard, batch });
             }

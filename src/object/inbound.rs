@@ -10,6 +10,7 @@ use super::core::Core;
 use super::driver::Effect;
 use super::mailbox::{Event, PayloadAt};
 use super::object::Object;
+use super::planted::{Bug, is_planted};
 use super::remote::Command;
 use super::slab::Key;
 use super::socket::{Link, Socket};
@@ -41,6 +42,9 @@ impl Core {
         let Some(socket) = sockets.get_mut(key).filter(is_heard) else { return Taken::Dropped };
         let Some(object) = objects.get_mut(socket.object) else { return Taken::Dropped };
         if socket.is_standard {
+            if matches!(payload, Payload::Assembled(_)) && self.is_overfull(object) {
+                return Taken::TooMuch;
+            }
             object.messages_received += 1;
             return match object.standard.push(key, WebSocketEvent::message(kind, &payload)) {
                 Ok(()) => self.bounded(object),
@@ -55,7 +59,7 @@ impl Core {
             if socket.close.sent {
                 return Taken::Dropped;
             }
-            if socket.pending_events > 0 {
+            if socket.pending_events > 0 && !is_planted(Bug::AutoResponseOvertakes) {
                 // It must not overtake the answer to a message that came before it.
                 socket.pending_events += 1;
                 let auto = auto.clone();
@@ -94,7 +98,7 @@ impl Core {
     /// the bound as all unfinished messages may hold, large ones are refused like those.
     fn is_overfull(&self, object: &Object) -> bool {
         let settings = self.settings();
-        let (_, bytes) = object.mailbox.waiting();
+        let (_, bytes) = object.waiting();
         bytes > settings.mailbox_bytes_max.saturating_add(settings.reassembly_bytes_max)
     }
 
@@ -184,7 +188,7 @@ impl Core {
             let mut sockets = self.sockets.borrow_mut();
             let Some(socket) = sockets.get_mut(key) else { return };
             socket.link = Link::Gone;
-            if socket.close.received {
+            if socket.close.received && !is_planted(Bug::CloseEventTwice) {
                 return;
             }
             socket.close.received = true;

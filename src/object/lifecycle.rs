@@ -12,6 +12,7 @@ use super::id::ObjectId;
 use super::mailbox::{Event, Exit, Mailbox};
 use super::mesh::ObjectName;
 use super::object::Object;
+use super::planted::{Bug, is_planted};
 use super::slab::Key;
 use super::status::ObjectStatus;
 use super::tasks::{TaskFuture, TaskKind};
@@ -133,7 +134,8 @@ impl Core {
             let mut objects = self.objects.borrow_mut();
             let Some(object) = objects.get_mut(key) else { return };
             object.has_idle_timer = false;
-            if object.actor.is_none() || !object.is_constructed || !object.mailbox.is_quiet() {
+            let is_quiet = object.mailbox.is_quiet() || is_planted(Bug::SleepsWhileAHandlerRuns);
+            if object.actor.is_none() || !object.is_constructed || !is_quiet {
                 return;
             }
             let Some(idle_ms) = self.idle_time(object) else { return };
@@ -144,9 +146,25 @@ impl Core {
                 return;
             }
             self.counters.namespaces[usize::from(object.class)].hibernations.add(1);
+            if is_planted(Bug::SendAfterCloseOnceWoken) || is_planted(Bug::AttachmentLostAtHibernation) {
+                for key in object.roster.oldest_first() {
+                    self.forget_some_of(key);
+                }
+            }
         }
         self.drop_instance(key);
         self.forget_if_unused(key);
+    }
+
+    /// What two planted bugs do to a socket at hibernation.
+    fn forget_some_of(&self, socket: Key) {
+        let mut sockets = self.sockets.borrow_mut();
+        let Some(socket) = sockets.get_mut(socket) else { return };
+        if is_planted(Bug::SendAfterCloseOnceWoken) {
+            socket.closed_by_application = false;
+        } else {
+            socket.attachment = None;
+        }
     }
 
     /// Drops actor and instance; what the object left with the engine stays.

@@ -42,6 +42,7 @@ mod moment;
 mod object;
 mod outbox;
 mod output;
+mod planted;
 mod remote;
 mod requests;
 mod roster;
@@ -71,6 +72,8 @@ pub use headers::Headers;
 pub use http::{Request, Response};
 pub use id::ObjectId;
 pub use message::Message;
+#[cfg(feature = "planted-bugs")]
+pub use planted::{Bug, plant};
 pub use settings::{DeflateSettings, Settings};
 pub use socket::ReadyState;
 pub use standard::{WebSocketEvent, WebSocketEvents};

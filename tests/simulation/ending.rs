@@ -1,0 +1,169 @@
+//! The end of a run: everything is healed, then everybody leaves. Owns what must hold when nothing is under way: all
+//! that was said has arrived, what may sleep sleeps, each socket had one end, and nothing is left.
+
+use super::client::Client;
+use super::speech;
+use super::town::Town;
+use super::witness;
+use crate::support::random::Random;
+
+/// Longer than every patience and every sleep together, and the times over which failing objects back off.
+const ALL_IS_OVER_MS: u64 = 400_000;
+
+/// A moment in which something may happen.
+const CALM_MS: u64 = 250;
+
+impl Town {
+    /// From here on nothing goes wrong any more.
+    pub fn heal(&mut self) {
+        self.driver.faults = super::plan::Faults::default();
+        for client in &mut self.clients {
+            if !client.has_vanished {
+                client.pipe.borrow_mut().room = None;
+            }
+            if client.is_speaking() {
+                speech::finish(client);
+            }
+        }
+        self.calm(CALM_MS);
+    }
+
+    /// Lets time pass, in steps short enough for clients to answer pings.
+    fn calm(&mut self, ms: u64) {
+        let step = (self.plan.settings.pong_ms / 2).min(1_000);
+        for _ in 0..ms.div_ceil(step) {
+            self.driver.advance(step);
+            self.look();
+        }
+    }
+
+    pub fn everything_has_arrived(&mut self) {
+        // Handlers that sleep one behind the other take their time; whoever has a message under way is waited for.
+        for _ in 0..400 {
+            if !self.is_busy() {
+                break;
+            }
+            self.calm(CALM_MS);
+        }
+        for client in &self.clients {
+            if is_well(client) {
+                let said = witness::with(|w| w.sockets.get(&client.number).map_or(0, |s| s.said.len()));
+                let heard_of = witness::with(|w| w.sockets.get(&client.number).map_or(0, |s| s.last_message));
+                let (number, heard, sent) = (client.number, client.said_heard, client.sent);
+                assert!(heard == said, "lost: client {number} has heard {heard} of {said} texts");
+                assert!(heard_of == sent, "lost: {heard_of} of {sent} messages of client {number} have come");
+                assert!(client.due.is_empty(), "lost: client {number} waits for {:?}", client.due);
+                let (pong, ping) = (client.last_pong, client.pings_sent);
+                let may_miss = self.rules.output_is_tight;
+                assert!(
+                    pong == ping || may_miss,
+                    "lost: pong {ping} of client {number}, who has heard {pong}"
+                );
+            }
+        }
+    }
+
+    fn is_busy(&self) -> bool {
+        let waits = |client: &Client| {
+            let heard_of = witness::with(|w| w.sockets.get(&client.number).map_or(0, |s| s.last_message));
+            let waits_for_pong = client.last_pong < client.pings_sent && !self.rules.output_is_tight;
+            is_well(client) && (heard_of < client.sent || !client.due.is_empty() || waits_for_pong)
+                || !client.is_over && client.refused.is_none() && !client.is_open && !client.is_rude
+        };
+        self.clients.iter().any(waits) || witness::with(|w| w.rooms.values().any(|r| r.is_running))
+    }
+
+    /// Who may sleep sleeps, with its sockets.
+    pub fn what_may_sleep_sleeps(&mut self) {
+        let Some(idle_ms) = self.plan.settings.hibernation_idle_ms else { return };
+        self.calm(idle_ms.min(CALM_MS));
+        self.driver.advance(idle_ms);
+        self.look();
+        witness::with(|witness| {
+            for (name, room) in &witness.rooms {
+                let may_stay = room.tick_ms.is_some()
+                    || room.lingering > 0
+                    || room.is_running
+                    || room.last_event_ms + idle_ms > witness.now.monotonic_ms;
+                let (stays, members) = (room.life.is_some(), &room.members);
+                assert!(!stays || may_stay, "{name} is kept awake for ever, with the sockets {members:?}");
+            }
+        });
+    }
+
+    /// Everybody goes, each in its way, and nothing is left of them.
+    pub fn everybody_leaves(&mut self) {
+        let mut random: Random = self.random.split();
+        if self.plan.ends_with_drain {
+            self.drain();
+        }
+        for client in &mut self.clients {
+            if client.is_speaking() && random.percent(60) {
+                speech::close(client, Some(1_000));
+            } else if !client.has_vanished || self.plan.settings.ping_ms.is_none() {
+                client.is_rude = true;
+                client.pipe.borrow_mut().reset();
+            }
+        }
+        self.calm(CALM_MS);
+        self.driver.advance(ALL_IS_OVER_MS);
+        self.look();
+        self.everything_is_gone();
+        self.every_socket_has_ended();
+    }
+
+    /// The server shuts down, and clients that are well are told so and answer.
+    fn drain(&mut self) {
+        self.rules.is_draining.set(true);
+        let well: Vec<usize> = (0..self.clients.len()).filter(|at| is_well(&self.clients[*at])).collect();
+        for shard in &self.driver.shards {
+            shard.world.begin_drain();
+        }
+        self.calm(CALM_MS);
+        for client in well.into_iter().map(|at| &self.clients[at]) {
+            let (number, heard) = (client.number, client.heard_close);
+            assert!(heard == Some(1_001), "client {number} hears {heard:?} when the server shuts down");
+        }
+    }
+
+    fn everything_is_gone(&self) {
+        for (at, shard) in self.driver.shards.iter().enumerate() {
+            let held = shard.held_places();
+            assert!(held == 0, "not drained: shard {at} holds {held} descriptors of clients that are gone");
+            let connections = shard.counters.connections.get();
+            assert!(connections == 0, "not drained: shard {at} counts {connections} connections");
+            for namespace in &shard.counters.namespaces {
+                let sockets = namespace.sockets.get();
+                assert!(sockets == 0, "not drained: shard {at} counts {sockets} sockets");
+                let awake = namespace.awake.get();
+                assert!(awake == 0, "not drained: {awake} objects of shard {at} are awake");
+            }
+        }
+        let open = self.driver.plan.directory().open();
+        assert!(open == 0, "not drained: the directory knows {open} connections");
+    }
+
+    fn every_socket_has_ended(&self) {
+        witness::with(|witness| {
+            for (client, record) in &witness.sockets {
+                let has_ended = record.end.is_some() || record.was_dismissed;
+                assert!(has_ended, "the end of client {client} was never told to {}", record.room);
+                let well_code =
+                    self.clients.get(*client as usize).filter(|c| !c.is_rude && c.heard_close.is_some());
+                if let (Some(client), Some((code, _, true))) = (well_code, record.end) {
+                    let (sent, number) = (client.sent_close, client.number);
+                    assert!(
+                        sent == Some(code),
+                        "client {number} sent Close {sent:?} and its object heard {code}"
+                    );
+                }
+            }
+        });
+    }
+}
+
+/// Nothing has happened that would excuse a loss.
+fn is_well(client: &Client) -> bool {
+    let has_closed = client.sent_close.is_some() || client.heard_close.is_some();
+    client.is_open && !client.is_rude && !client.is_over && !has_closed
+}

@@ -1,0 +1,270 @@
+//! The object of a simulation and the worker before it. Owns what happens around each event; what a message asks for
+//! is done by `verbs`. An object keeps nothing in itself, so that it may be dropped at any moment.
+
+use std::time::Duration;
+
+use dormouse::{
+    Context, DurableObject, Env, Message, ProtocolError, Request, Response, Result, WebSocket, WebSocketPair,
+    WebSocketRequestResponsePair, Worker,
+};
+
+use super::client::ANSWER_CODE;
+use super::inspect::{client_of, inspect};
+use super::running::{Kind, Running};
+use super::verbs::{self, AUTO_REQUEST, AUTO_RESPONSE};
+use super::witness;
+use crate::support::random::Random;
+
+/// Under this name the objects are bound.
+pub const BINDING: &str = "ROOM";
+
+pub struct Room {
+    ctx: Context,
+    env: Env,
+    life: Life,
+}
+
+/// Notices that the instance goes.
+struct Life {
+    name: String,
+    number: u64,
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        witness::with(|witness| witness.died(&self.name, self.number));
+    }
+}
+
+/// What a constructor does.
+enum Fate {
+    Lives,
+    Waits(u64),
+    Fails,
+    Panics,
+}
+
+fn fate(name: &str) -> Fate {
+    witness::with(|witness| {
+        witness.constructions += 1;
+        let mut random = Random::new(witness.constructions ^ (name.len() as u64) << 32).split();
+        if random.percent(witness.failing_constructor) {
+            return if random.percent(50) { Fate::Fails } else { Fate::Panics };
+        }
+        if random.percent(witness.slow_constructor) { Fate::Waits(5) } else { Fate::Lives }
+    })
+}
+
+/// The constructor fails: every socket of the object is let go of.
+fn dismiss(name: &str) {
+    witness::with(|witness| {
+        for client in std::mem::take(&mut witness.room(name).members) {
+            if let Some(record) = witness.sockets.get_mut(&client) {
+                record.was_dismissed = true;
+            }
+        }
+        witness.tell(format!("{name} cannot be constructed"));
+    });
+}
+
+pub fn scripted_panic() -> ! {
+    witness::with(|witness| witness.scripted_panics += 1);
+    panic!("a scripted panic");
+}
+
+impl Room {
+    fn begin(&self, kind: Kind) -> Running {
+        let running = Running::begin(&self.life.name, self.life.number, kind);
+        inspect(&self.ctx, &self.life.name);
+        running
+    }
+
+    async fn upgrade(&self, request: &Request) -> Result<Response> {
+        let query = Query::of(request);
+        let name = &self.life.name;
+        let client = query.number("c");
+        let tags: Vec<&str> = query.all("tag").collect();
+        let WebSocketPair { client: theirs, server } = WebSocketPair::new();
+        server.serialize_attachment(&(client, 0u32))?;
+        if query.number("early") > 0 {
+            // Before anybody knows whether it will be accepted.
+            self.ctx.sleep(Duration::from_millis(u64::from(query.number("early")))).await;
+        }
+        let is_first = self.ctx.web_socket_count() == 0;
+        if let Err(error) = self.ctx.accept_web_socket(&server, &tags) {
+            witness::with(|witness| {
+                let (count, limit) = (witness.room(name).members.len(), witness.sockets_max);
+                witness
+                    .holds(count >= limit, || format!("{name} refuses client {client} with {count} sockets"));
+            });
+            return Err(error.into());
+        }
+        witness::with(|witness| witness.accepted(name, client, &tags));
+        if is_first {
+            set_pair(&self.ctx, name, true)?;
+        }
+        if query.number("greet") > 0 {
+            verbs::send(&server, client, format!("welcome {client}:0"));
+        }
+        if query.number("late") > 0 {
+            self.ctx.sleep(Duration::from_millis(u64::from(query.number("late")))).await;
+        }
+        match query.number("fails") {
+            0 => Ok(Response::web_socket(theirs)),
+            1 => Err("a scripted failure".into()),
+            _ => scripted_panic(),
+        }
+    }
+
+    async fn visit(&self, request: &Request) -> Result<Response> {
+        let text = String::from_utf8(request.body().to_vec())?;
+        verbs::broadcast(&self.ctx, &self.life.name, &text, None, None);
+        Ok(Response::text(text))
+    }
+
+    async fn message(&self, ws: &WebSocket, message: Message<'_>) -> Result<()> {
+        let Some(client) = client_of(ws) else {
+            return Err("a socket without an attachment".into());
+        };
+        let name = &self.life.name;
+        let Message::Text(text) = message else {
+            witness::with(|witness| witness.breaks(format!("client {client} never sends binary messages")));
+            return Ok(());
+        };
+        if text == AUTO_REQUEST {
+            // No pair was in force when it came.
+            verbs::send(ws, client, format!("unpaired {client}:0"));
+            return Ok(());
+        }
+        verbs::perform(&self.ctx, &self.env, ws, client, name, text).await
+    }
+
+    async fn closed(&self, ws: &WebSocket, client: u32) -> Result<()> {
+        let name = &self.life.name;
+        // What the client asked for when it came.
+        let mood = self.ctx.get_tags(ws)?.iter().find_map(|tag| tag.strip_prefix("end-").map(str::to_owned));
+        match mood.as_deref() {
+            Some("answers") => {
+                ws.close(ANSWER_CODE, "so be it")?;
+                witness::with(|witness| witness.closes(client));
+            }
+            Some("sleeps") => self.ctx.sleep(Duration::from_millis(20)).await,
+            Some("tells") => {
+                verbs::broadcast(&self.ctx, name, &format!("left {client}:0"), None, Some((ws, client)));
+            }
+            Some("fails") => return Err("a scripted failure".into()),
+            Some("panics") => scripted_panic(),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+pub fn set_pair(ctx: &Context, name: &str, is_on: bool) -> Result<()> {
+    let pair = is_on.then(|| WebSocketRequestResponsePair::new(AUTO_REQUEST, AUTO_RESPONSE));
+    ctx.set_web_socket_auto_response(pair)?;
+    witness::with(|witness| witness.room(name).has_pair = is_on);
+    Ok(())
+}
+
+impl DurableObject for Room {
+    async fn new(ctx: Context, env: Env) -> Result<Room> {
+        let name = ctx.id().name().unwrap_or("nameless").to_owned();
+        match fate(&name) {
+            Fate::Lives => {}
+            Fate::Waits(ms) => ctx.sleep(Duration::from_millis(ms)).await,
+            Fate::Fails => {
+                dismiss(&name);
+                return Err("a scripted failure of a constructor".into());
+            }
+            Fate::Panics => {
+                dismiss(&name);
+                scripted_panic();
+            }
+        }
+        let number = witness::with(|witness| witness.born(&name));
+        let room = Room { ctx, env, life: Life { name, number } };
+        inspect(&room.ctx, &room.life.name);
+        let timeout_ms = witness::with(|witness| witness.event_timeout_ms);
+        room.ctx.set_hibernatable_web_socket_event_timeout(timeout_ms)?;
+        Ok(room)
+    }
+
+    async fn fetch(&mut self, request: Request) -> Result<Response> {
+        let running = self.begin(Kind::Fetch);
+        let result =
+            if request.is_upgrade() { self.upgrade(&request).await } else { self.visit(&request).await };
+        running.end(result)
+    }
+
+    async fn web_socket_message(&mut self, ws: &WebSocket, message: Message<'_>) -> Result<()> {
+        let running = self.begin(Kind::Message);
+        running.end(self.message(ws, message).await)
+    }
+
+    async fn web_socket_close(
+        &mut self,
+        ws: &WebSocket,
+        code: u16,
+        _reason: &str,
+        was_clean: bool,
+    ) -> Result<()> {
+        let client = client_of(ws).unwrap_or(u32::MAX);
+        let running = self.begin(Kind::End(client));
+        witness::with(|witness| witness.ends(&self.life.name, client, code, was_clean));
+        running.end(self.closed(ws, client).await)
+    }
+
+    async fn web_socket_error(&mut self, ws: &WebSocket, error: &ProtocolError) -> Result<()> {
+        let client = client_of(ws).unwrap_or(u32::MAX);
+        let running = self.begin(Kind::End(client));
+        witness::with(|witness| witness.ends(&self.life.name, client, error.close_code(), false));
+        running.end(self.closed(ws, client).await)
+    }
+
+    async fn tick(&mut self) -> Result<()> {
+        let running = self.begin(Kind::Tick);
+        witness::with(|witness| {
+            let now = witness.now.monotonic_ms;
+            let room = witness.room(&self.life.name);
+            let after = now - std::mem::replace(&mut room.last_tick_ms, now);
+            let due = room.tick_ms;
+            witness.holds(due.is_some_and(|ms| after >= ms), || {
+                format!("a timer is early: a tick after {after} ms, and {due:?} was asked for")
+            });
+        });
+        if self.ctx.web_socket_count() == 0 {
+            // Nobody is there who could turn it off.
+            verbs::tick(&self.ctx, &self.life.name, 0);
+        }
+        running.end(Ok(()))
+    }
+}
+
+/// Leads every path to the object of that name.
+pub struct Router;
+
+impl Worker for Router {
+    async fn fetch(&self, request: Request, env: &Env) -> Result<Response> {
+        let room = request.path().to_owned();
+        env.namespace(BINDING)?.get_by_name(&room).fetch(request).await
+    }
+}
+
+/// The query of a request.
+struct Query<'a>(Vec<(&'a str, &'a str)>);
+
+impl<'a> Query<'a> {
+    fn of(request: &'a Request) -> Query<'a> {
+        let pairs = request.query().unwrap_or("").split('&').filter_map(|pair| pair.split_once('='));
+        Query(pairs.collect())
+    }
+
+    fn all(&self, key: &'static str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(found, _)| *found == key).map(|(_, value)| *value)
+    }
+
+    fn number(&self, key: &'static str) -> u32 {
+        self.all(key).next().and_then(|value| value.parse().ok()).unwrap_or(0)
+    }
+}

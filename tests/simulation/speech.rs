@@ -1,0 +1,154 @@
+//! What a client puts on the wire: messages in one frame or in many, pings between them, Close, and what is no frame
+//! at all. Owns the coding of a message; whether it is answered is kept by the client.
+
+use super::client::{CLIENT_CODE, Client, Due};
+use super::plan::Plan;
+use super::rules::Rules;
+use super::town::weighted;
+use super::verbs::AUTO_REQUEST;
+use crate::support::frames::{BINARY, CLOSE, CONTINUATION, PING, TEXT, client_close, client_frame};
+use crate::support::http::post;
+use crate::support::random::Random;
+
+/// A request that has the object tell its sockets.
+pub fn visit(room: &str, text: &str) -> String {
+    post(room, text)
+}
+
+/// The next numbered message.
+pub fn say(client: &mut Client, plan: &Plan, rules: &Rules, random: &mut Random) {
+    let (verb, argument) = wish(plan, random);
+    let number = client.sent + 1;
+    let mut text = format!("{}:{number} {verb} {argument}", client.number);
+    pad(&mut text, plan, rules, random);
+    client.sent = number;
+    if Client::expects(verb) {
+        client.due.push_back(Due::Message(number));
+    }
+    send(client, text.as_bytes(), rules, random);
+}
+
+fn wish(plan: &Plan, random: &mut Random) -> (&'static str, String) {
+    let wishes = &plan.wishes;
+    let weights = [
+        ("echo", wishes.echo),
+        ("all", wishes.all),
+        ("others", wishes.others),
+        ("tagged", wishes.tagged),
+        ("each", wishes.each),
+        ("large", wishes.large),
+        ("close", wishes.close),
+        ("panic", wishes.panic),
+        ("fail", wishes.fail),
+        ("sleep", wishes.sleep),
+        ("linger", wishes.linger),
+        ("tick", wishes.tick),
+        ("put", wishes.put),
+        ("get", wishes.get),
+        ("call", wishes.call),
+        ("pair", wishes.pair),
+        ("retag", wishes.retag),
+    ];
+    let verb = weighted(random, &weights);
+    let argument = match verb {
+        "tagged" => random.pick(&["all", "t0", "t1", "shifting", "nobody"]).to_string(),
+        "large" => random.pick(&[100, 126, 1_000, 5_000, 39_000]).to_string(),
+        "close" => (3_000 + random.below(100)).to_string(),
+        "sleep" | "linger" => random.pick(&[0, 1, 5, 20, 100, 300]).to_string(),
+        "tick" => random.pick(&[0, 5, 50]).to_string(),
+        "call" => format!("/r{}", random.below(plan.rooms)),
+        "pair" => random.pick(&["on", "off"]).to_string(),
+        _ => "-".to_owned(),
+    };
+    (verb, argument)
+}
+
+/// Makes a message longer, so that its frames are of every class, and not only of ASCII.
+fn pad(text: &mut String, plan: &Plan, rules: &Rules, random: &mut Random) {
+    let most = rules.message_bytes_max;
+    let length = match random.below(10) {
+        0..=5 => 0,
+        6 | 7 => random.below(130),
+        8 => random.below(700),
+        _ if plan.has_large_messages => random.below(1_900),
+        _ => 0,
+    };
+    let length = length.min(most.saturating_sub(text.len() + 8));
+    if length > 0 {
+        text.push(' ');
+        let end = text.len() + length;
+        while text.len() < end {
+            text.push(*random.pick(&['a', 'ä', '€', '𝄞']));
+        }
+    }
+}
+
+/// A message, whole or in fragments.
+fn send(client: &mut Client, payload: &[u8], rules: &Rules, random: &mut Random) {
+    let most = (rules.frames_max as usize).min(5);
+    let count = if random.percent(60) { 1 } else { 1 + random.below(most) };
+    let mut cuts: Vec<usize> = (1..count).map(|_| random.below(payload.len() + 1)).collect();
+    cuts.sort_unstable();
+    cuts.push(payload.len());
+    let mut begin = 0;
+    for (index, end) in cuts.iter().enumerate() {
+        let opcode = if index == 0 { TEXT } else { CONTINUATION };
+        let fin = if index + 1 == cuts.len() { 0x80 } else { 0 };
+        client.unsent.push_back(client_frame(fin | opcode, &payload[begin..*end]));
+        begin = *end;
+    }
+    // What stays behind goes out with the next word.
+    let now = if random.percent(70) { client.unsent.len() } else { random.below(client.unsent.len() + 1) };
+    for frame in client.unsent.drain(..now) {
+        client.pipe.borrow_mut().send(&frame);
+    }
+}
+
+/// Sends what was held back.
+pub fn finish(client: &mut Client) {
+    for frame in client.unsent.drain(..) {
+        client.pipe.borrow_mut().send(&frame);
+    }
+}
+
+/// What the pair answers.
+pub fn auto(client: &mut Client) {
+    finish(client);
+    client.due.push_back(Due::Auto);
+    client.pipe.borrow_mut().send(&client_frame(0x80 | TEXT, AUTO_REQUEST.as_bytes()));
+}
+
+pub fn ping(client: &mut Client) {
+    client.pings_sent += 1;
+    let payload = client.pings_sent.to_string();
+    client.pipe.borrow_mut().send(&client_frame(0x80 | PING, payload.as_bytes()));
+}
+
+/// A Close, behind all that was to be said.
+pub fn close(client: &mut Client, code: Option<u16>) {
+    finish(client);
+    // RFC 6455 7.1.5: 1005 stands for none.
+    client.sent_close = Some(code.unwrap_or(1_005));
+    client.pipe.borrow_mut().send(&client_close(code, ""));
+}
+
+/// What no client may send.
+pub fn nonsense(client: &mut Client, random: &mut Random) {
+    finish(client);
+    let bytes: Vec<u8> = match random.below(7) {
+        // Not masked.
+        0 => b"\x81\x02hi".to_vec(),
+        1 => client_frame(0x80 | 0x3, b"reserved"),
+        2 => client_frame(0x80 | 0x40 | TEXT, b"RSV1"),
+        3 => client_frame(0x80 | TEXT, b"\xFF\xFE"),
+        4 => client_frame(0x80 | CONTINUATION, b"of nothing"),
+        5 => client_close(Some(1_005), ""),
+        _ => client_frame(0x80 | CLOSE, b"x"),
+    };
+    client.pipe.borrow_mut().send(&bytes);
+    if random.percent(50) {
+        client.pipe.borrow_mut().send(&client_frame(0x80 | BINARY, b"behind"));
+    }
+    // It is not heard any more.
+    client.sent_close = Some(CLIENT_CODE - 1);
+}

@@ -1,0 +1,201 @@
+//! What a message asks an object to do: `CLIENT:NUMBER VERB [ARGUMENT] [PADDING]`. Owns the verbs, and notes for each
+//! client what is said to it.
+
+use std::time::Duration;
+
+use dormouse::{ApiError, Context, Env, ReadyState, Request, Result, WebSocket};
+
+use super::inspect::client_of;
+use super::room::{BINDING, scripted_panic, set_pair};
+use super::running::Lingering;
+use super::witness::{self, Said};
+
+pub const AUTO_REQUEST: &str = "ping!";
+pub const AUTO_RESPONSE: &str = "pong!";
+
+/// Longest text that an object says.
+pub const TEXT_BYTES_MAX: usize = 40_000;
+
+/// A tag that comes and goes.
+pub const SHIFTING_TAG: &str = "shifting";
+
+pub async fn perform(
+    ctx: &Context,
+    env: &Env,
+    ws: &WebSocket,
+    client: u32,
+    room: &str,
+    text: &str,
+) -> Result<()> {
+    let mut words = text.split(' ');
+    let (label, verb) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
+    let argument = words.next().unwrap_or("");
+    let numbers =
+        label.split_once(':').and_then(|(who, number)| Some((who.parse().ok()?, number.parse().ok()?)));
+    let Some((author, number)): Option<(u32, u32)> = numbers else {
+        witness::with(|witness| witness.breaks(format!("client {client} never said {text:?}")));
+        return Ok(());
+    };
+    witness::with(|witness| {
+        witness.holds(author == client, || format!("client {client} says what {author} said"));
+        witness.hears(room, client, number);
+    });
+    let reply = format!("{verb} {label}");
+    match verb {
+        "echo" => send(ws, client, reply),
+        "large" => {
+            let padding = "x".repeat(argument.parse::<usize>()?.min(TEXT_BYTES_MAX - 100));
+            send(ws, client, format!("{reply} {padding}"));
+        }
+        "all" => broadcast(ctx, room, &reply, None, None),
+        "others" => broadcast(ctx, room, &reply, None, Some((ws, client))),
+        "tagged" => broadcast(ctx, room, &reply, Some(argument), None),
+        "each" => each(ctx, &reply),
+        "close" => close(ws, client, argument.parse()?)?,
+        "panic" => scripted_panic(),
+        "fail" => return Err("a scripted failure".into()),
+        "sleep" => {
+            sleep(ctx, argument.parse()?).await;
+            send(ws, client, reply);
+        }
+        "linger" => linger(ctx, ws, client, room, argument.parse()?, reply),
+        "tick" => tick(ctx, room, argument.parse()?),
+        "put" => {
+            ws.serialize_attachment(&(client, number))?;
+            witness::with(|witness| {
+                if let Some(record) = witness.sockets.get_mut(&client) {
+                    record.value = number;
+                }
+            });
+        }
+        "get" => {
+            let value = ws.deserialize_attachment::<(u32, u32)>()?;
+            send(ws, client, format!("{reply} {value:?}"));
+        }
+        "call" => {
+            let stub = env.namespace(BINDING)?.get_by_name(argument);
+            let answer = stub.fetch(Request::new("POST", "/visit", format!("visit {label}"))).await;
+            let outcome = if answer.is_ok() { "ok" } else { "error" };
+            send(ws, client, format!("{reply} {outcome}"));
+        }
+        "pair" => set_pair(ctx, room, argument == "on")?,
+        "retag" => retag(ctx, ws, client)?,
+        _ => witness::with(|witness| witness.breaks(format!("client {client} never said {text:?}"))),
+    }
+    Ok(())
+}
+
+/// Says something to one client, and holds that it is refused exactly when the object has closed it.
+pub fn send(ws: &WebSocket, client: u32, text: String) {
+    let result = ws.send(text.as_str());
+    let state = ws.ready_state();
+    witness::with(|witness| {
+        let is_closed = witness.sockets.get(&client).is_some_and(|record| record.closed_by_object.is_some());
+        match result {
+            Ok(()) if is_closed => witness.holds(state == ReadyState::Closed, || {
+                format!("a send to client {client} is allowed after close()")
+            }),
+            Ok(()) => witness.says(client, Said::Text(text)),
+            Err(ApiError::SendAfterClose) if is_closed => {}
+            Err(error) => witness.breaks(format!("a send to client {client} is refused: {error}")),
+        }
+    });
+}
+
+fn each(ctx: &Context, reply: &str) {
+    for ws in ctx.get_web_sockets(None) {
+        if let Some(client) = client_of(&ws) {
+            send(&ws, client, reply.to_owned());
+        }
+    }
+}
+
+pub fn broadcast(
+    ctx: &Context,
+    room: &str,
+    text: &str,
+    tag: Option<&str>,
+    except: Option<(&WebSocket, u32)>,
+) {
+    let mut broadcast = ctx.broadcast(text);
+    if let Some(tag) = tag {
+        broadcast = broadcast.tag(tag);
+    }
+    if let Some((ws, _)) = except {
+        broadcast = broadcast.except(ws);
+    }
+    let count = broadcast.send();
+    witness::with(|witness| {
+        let mut due = witness.room(room).members.clone();
+        due.retain(|client| {
+            let Some(record) = witness.sockets.get(client) else { return false };
+            record.closed_by_object.is_none()
+                && except.is_none_or(|(_, except)| except != *client)
+                && tag.is_none_or(|tag| record.tags.iter().any(|own| own == tag))
+        });
+        let most = due.len();
+        witness.holds(count <= most, || format!("a broadcast of {room} has {count} recipients of {most}"));
+        for client in due {
+            witness.says(client, Said::Text(text.to_owned()));
+        }
+    });
+}
+
+fn close(ws: &WebSocket, client: u32, code: u16) -> Result<()> {
+    // RFC 6455 7.1.5: a Close that came first is answered, not begun.
+    ws.close(code, "bye")?;
+    witness::with(|witness| {
+        if witness.closes(client) {
+            witness.says(client, Said::Close(code));
+        }
+    });
+    Ok(())
+}
+
+async fn sleep(ctx: &Context, ms: u64) {
+    let before = witness::with(|witness| witness.now.monotonic_ms);
+    ctx.sleep(Duration::from_millis(ms)).await;
+    witness::with(|witness| {
+        let slept = witness.now.monotonic_ms - before;
+        witness.holds(slept >= ms, || format!("a timer is early: a sleep of {ms} ms took {slept}"));
+    });
+}
+
+fn linger(ctx: &Context, ws: &WebSocket, client: u32, room: &str, ms: u64, reply: String) {
+    let (inner, ws, lingering) = (ctx.clone(), ws.clone(), Lingering::begin(room));
+    ctx.wait_until(async move {
+        sleep(&inner, ms).await;
+        send(&ws, client, reply);
+        lingering.end();
+    });
+}
+
+pub fn tick(ctx: &Context, room: &str, ms: u64) {
+    ctx.set_tick((ms > 0).then(|| Duration::from_millis(ms)));
+    witness::with(|witness| {
+        let now = witness.now.monotonic_ms;
+        let record = witness.room(room);
+        let interval = (ms > 0).then_some(ms);
+        if record.tick_ms != interval {
+            (record.tick_ms, record.last_tick_ms) = (interval, now);
+        }
+    });
+}
+
+fn retag(ctx: &Context, ws: &WebSocket, client: u32) -> Result<()> {
+    let had_it = ctx.remove_tag(ws, SHIFTING_TAG)?;
+    if !had_it {
+        ctx.add_tag(ws, SHIFTING_TAG)?;
+    }
+    witness::with(|witness| {
+        let Some(record) = witness.sockets.get_mut(&client) else { return };
+        let knew = record.tags.iter().any(|tag| tag == SHIFTING_TAG);
+        if knew {
+            record.tags.retain(|tag| tag != SHIFTING_TAG);
+        } else {
+            record.tags.push(SHIFTING_TAG.to_owned());
+        }
+        witness.holds(knew == had_it, || format!("client {client}: a tag is {had_it}, and was {knew}"));
+    });
+    Ok(())
+}
