@@ -3,176 +3,17 @@
 
 use std::net::IpAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
-use super::addresses::Addresses;
-use super::class::Class;
 use super::connection::Phase;
-use super::core::{Core, Shared};
-use super::counters::ShardCounters;
-use super::directory::Directory;
+use super::core::Core;
 use super::driver::{Effects, Now, Place, ShardId, Transmit};
-use super::durable_object::{DurableObject, Worker};
 use super::mesh::MeshMessage;
-use super::settings::Settings;
 use super::tasks::{DriverWaker, TaskKind};
 use super::timers::Timer;
-use super::watch::Watch;
 
 /// How many rounds of ready tasks one turn runs before it lets the sockets speak again.
 const ROUNDS_MAX: usize = 64;
-
-/// What an engine is made of, before it runs: bindings, worker, settings. Shared by the worlds of all shards.
-///
-/// ```
-/// # use dormouse::{Context, DurableObject, Env, Request, Response, Result, Worker};
-/// # struct Room;
-/// # impl DurableObject for Room {
-/// #     async fn new(_: Context, _: Env) -> Result<Room> {
-/// #         Ok(Room)
-/// #     }
-/// # }
-/// # struct Router;
-/// # impl Worker for Router {
-/// #     async fn fetch(&self, _: Request, _: &Env) -> Result<Response> {
-/// #         Ok(Response::text("hello"))
-/// #     }
-/// # }
-/// use dormouse::object::driver::ShardId;
-/// use dormouse::object::{Settings, WorldBuilder};
-///
-/// let plan = WorldBuilder::new(Router)
-///     .namespace::<Room>("ROOM")
-///     .settings(Settings { hibernation_idle_ms: Some(0), ..Settings::default() })
-///     .var("GREETING", "hello")
-///     .connections_max(10_000)
-///     .build(2);
-/// let world = plan.world(ShardId(1), 0x5eed);
-/// assert!(!world.has_ready());
-/// ```
-pub struct WorldBuilder {
-    settings: Settings,
-    classes: Vec<Class>,
-    vars: Vec<(String, String)>,
-    worker: Arc<dyn super::worker::ErasedWorker>,
-    connections_max: usize,
-}
-
-impl WorldBuilder {
-    /// An engine of this worker, without objects yet.
-    pub fn new(worker: impl Worker) -> WorldBuilder {
-        WorldBuilder {
-            settings: Settings::default(),
-            classes: Vec::new(),
-            vars: Vec::new(),
-            worker: Arc::new(worker),
-            connections_max: 131_072,
-        }
-    }
-
-    /// Binds the objects of type `T` as `binding`.
-    ///
-    /// # Panics
-    /// When the name is bound already.
-    pub fn namespace<T: DurableObject>(mut self, binding: &str) -> WorldBuilder {
-        assert!(!self.classes.iter().any(|class| class.binding == binding), "{binding} is bound twice");
-        self.classes.push(Class::of::<T>(binding));
-        self
-    }
-
-    /// Sets limits and timeouts.
-    pub fn settings(mut self, settings: Settings) -> WorldBuilder {
-        self.settings = settings;
-        self
-    }
-
-    /// Gives objects a variable.
-    pub fn var(mut self, name: impl Into<String>, value: impl Into<String>) -> WorldBuilder {
-        self.vars.push((name.into(), value.into()));
-        self
-    }
-
-    /// Limits the connections of the process.
-    pub fn connections_max(mut self, connections_max: usize) -> WorldBuilder {
-        self.connections_max = connections_max;
-        self
-    }
-
-    /// Fixes the number of shards; worlds are then made one a thread.
-    pub fn build(self, shards: u16) -> WorldPlan {
-        let counters = (0..shards).map(|_| Arc::new(ShardCounters::new(self.classes.len()))).collect();
-        WorldPlan {
-            watches: (0..shards).map(|_| Arc::default()).collect(),
-            shared: Arc::new(Shared {
-                addresses: Addresses::new(
-                    self.settings.connections_per_address_max,
-                    self.settings.handshakes_per_address_max,
-                ),
-                settings: self.settings,
-                classes: self.classes,
-                vars: self.vars,
-                worker: self.worker,
-                directory: Arc::new(Directory::new(self.connections_max)),
-                shards,
-                counters,
-            }),
-        }
-    }
-}
-
-/// An engine about to run; makes the world of each shard on that shard's thread.
-///
-/// ```no_run
-/// # fn example(builder: dormouse::object::WorldBuilder) {
-/// use dormouse::object::driver::ShardId;
-///
-/// let plan = builder.build(2);
-/// for shard in [0, 1].map(ShardId) {
-///     let plan = plan.clone();
-///     std::thread::spawn(move || {
-///         let world = plan.world(shard, 0x5eed);
-///         // The shard's driver.
-///     });
-/// }
-/// assert_eq!((plan.counters().len(), plan.watches().len()), (2, 2));
-/// println!("{} connections to {:?}", plan.directory().open(), plan.bindings().collect::<Vec<_>>());
-/// # }
-/// ```
-#[derive(Clone)]
-pub struct WorldPlan {
-    shared: Arc<Shared>,
-    watches: Vec<Arc<Watch>>,
-}
-
-impl WorldPlan {
-    /// The world of one shard. `seed` is where its random numbers begin.
-    pub fn world(&self, shard: ShardId, seed: u64) -> World {
-        let counters = self.shared.counters[usize::from(shard.0)].clone();
-        let watch = self.watches[usize::from(shard.0)].clone();
-        World { core: Core::new(shard, self.shared.clone(), counters, watch, seed) }
-    }
-
-    /// The counters of each shard.
-    pub fn counters(&self) -> &[Arc<ShardCounters>] {
-        &self.shared.counters
-    }
-
-    /// What each shard runs, for a watchdog.
-    pub fn watches(&self) -> &[Arc<Watch>] {
-        &self.watches
-    }
-
-    /// The bindings, in the order of [`ShardCounters::namespaces`].
-    pub fn bindings(&self) -> impl Iterator<Item = &str> {
-        self.shared.classes.iter().map(|class| class.binding.as_str())
-    }
-
-    /// Every connection of the process.
-    pub fn directory(&self) -> &Arc<Directory> {
-        &self.shared.directory
-    }
-}
 
 /// One shard's world: connections, sockets, objects. Deterministic: the same calls in the same order do the same.
 ///
@@ -214,6 +55,10 @@ pub struct World {
 }
 
 impl World {
+    pub(crate) fn of(core: Rc<Core>) -> World {
+        World { core }
+    }
+
     /// Sets the time; once at the beginning of a turn.
     pub fn set_now(&self, now: Now) {
         self.core.now.set(now);
