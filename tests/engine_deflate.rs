@@ -3,13 +3,13 @@
 
 #[path = "support/deflate.rs"]
 #[allow(dead_code, reason = "the tests of the object layer use all of it")]
-mod deflate;
+mod contexts;
 mod engine;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use deflate::{Agreement, Deflate, FIN, Inflate, OFFER, RSV1, listing, noise, offering};
+use contexts::{Agreement, Deflate, FIN, Inflate, OFFER, RSV1, listing, noise, offering};
 use dormouse::wire::Session;
 use engine::client::{BINARY, CLOSE, Client, PING, PONG, TEXT, frame, text, upgrade_request};
 use engine::objects::events;
@@ -249,7 +249,7 @@ fn contexts_are_refused_and_taken_back_when_memory_is_short() {
     let mut clients: Vec<_> = (0..20).map(|_| Deflating::upgraded(served.address, path, OFFER)).collect();
     let granted = clients.iter().filter(|client| !client.agreement.client_forgets).count();
     if FAR {
-        assert!(granted >= 8 && granted <= 16, "{granted}: half of the budget, on each of two shards");
+        assert!((8..=16).contains(&granted), "{granted}: half of the budget, on each of two shards");
     } else {
         assert_eq!(granted, 8);
     }

@@ -173,7 +173,7 @@ fn contexts_of_the_longest_idle_are_taken_back_when_memory_is_short() {
     assert!(say(&mut fake, &mut clients[4], &said) > 300);
     assert!(say(&mut fake, &mut clients[4], &said) < 100, "it has a context now");
     let [now, _, bytes, given_back] = contexts(&fake);
-    assert!(given_back >= 1 && given_back <= 2 && now == 5 - given_back, "{now} and {given_back}");
+    assert!((1..=2).contains(&given_back) && now == 5 - given_back, "{now} and {given_back}");
     assert!(bytes as usize <= 4 * CONTEXT + 8 * INFLATER);
     // The first kept its own; the second begins anew, which it cannot tell.
     assert!(say(&mut fake, &mut clients[0], &said) < 100);

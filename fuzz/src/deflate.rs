@@ -56,7 +56,7 @@ fn offers(choices: &mut Choices<'_>) {
     }
     let agreed = negotiate(&lines, Some(&terms));
     // RFC 6455 9.1: several fields are one with commas between.
-    assert_eq!(negotiate(&[&lines.join(", ")], Some(&terms)).ok(), agreed.clone().ok());
+    assert_eq!(negotiate(&[&lines.join(", ")], Some(&terms)).ok(), agreed.ok());
     match (&agreed, negotiate(&lines, None)) {
         (Ok(_), Ok(none)) => assert_eq!(none, None, "nothing is agreed without terms"),
         (Err(error), Err(same)) => assert_eq!(*error, same),
