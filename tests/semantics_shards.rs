@@ -68,6 +68,33 @@ fn what_is_sent_before_the_101_and_frames_behind_the_request_keep_their_places()
     });
 }
 
+/// What waited for the 101 is many frames, not one message. Found by the simulation.
+#[test]
+fn what_is_sent_before_the_101_is_neither_dropped_nor_compressed_together() {
+    for placement in PLACEMENTS {
+        let builder = rooms(|settings| {
+            settings.output_socket_bytes_max = 100;
+            settings.crowd_sockets = if placement == Placement::Far { 0 } else { 1 << 20 };
+        });
+        let mut fake = Fake::new(builder, 2);
+        let room = room_on(&mut fake, 1);
+        let early = || ["x".repeat(200), "y".repeat(100), "z".repeat(100)];
+        hook(At::Fetch, move |_, ws| {
+            early().iter().try_for_each(|text| ws.expect("a socket").send(text.as_str()))?;
+            Ok(())
+        });
+        let alice = fake.connect_to(usize::from(placement == Placement::Near));
+        let offer = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+        // Room for the head alone: the rest of it is more than the bound already.
+        alice.stop_reading(20).bytes(upgrade(&format!("{room}?name=alice"), offer));
+        fake.settle();
+        alice.read_on();
+        fake.settle();
+        fake.opened(&alice);
+        assert_eq!(alice.heard(), early().map(text), "{placement:?}");
+    }
+}
+
 #[test]
 fn a_close_before_the_101_is_delivered_and_timed() {
     everywhere(10_000, |story, placement| {

@@ -104,6 +104,12 @@ impl Core {
         let CommandBatch { bytes, commands } = batch;
         for command in commands {
             match command {
+                Command::Early { to, frames } => {
+                    // As a near socket gets it behind its 101: uncompressed, and already bounded where it waited.
+                    if self.with_far(to, |_, owner| !owner.close.sent) == Some(true) {
+                        self.queue_bytes(to.0, slice(&bytes, &frames));
+                    }
+                }
                 Command::Frame { to, frame } => {
                     let frame = slice(&bytes, &frame);
                     let segment = self.output.borrow_mut().encoded(frame);

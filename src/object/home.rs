@@ -56,7 +56,7 @@ impl Core {
             .and_then(|object| object.auto_response.as_ref().map(|auto| auto.pair.clone()));
         self.command(far.shard, Command::AutoResponse { object, pair });
         if !bytes.is_empty() {
-            self.command_frame(far, &bytes);
+            self.command_early(far, &bytes);
         }
         if close_sent {
             self.command_close(far, &[]);
@@ -159,6 +159,12 @@ impl Core {
 
     pub(crate) fn command(&self, shard: ShardId, command: Command) {
         self.commands.borrow_mut()[usize::from(shard.0)].commands.push(command);
+    }
+
+    fn command_early(&self, far: FarConnection, frames: &[u8]) {
+        let batch = &mut self.commands.borrow_mut()[usize::from(far.shard.0)];
+        let frames = batch.copy(frames);
+        batch.commands.push(Command::Early { to: (far.place, far.id), frames });
     }
 
     fn command_frame(&self, far: FarConnection, frame: &[u8]) {

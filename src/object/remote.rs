@@ -86,6 +86,11 @@ pub struct CommandBatch {
 /// What is to be done with one or many far sockets.
 #[derive(Debug)]
 pub(crate) enum Command {
+    /// Queue what was sent before the 101 was written: frames, one behind the other, perhaps with a Close.
+    Early {
+        to: (Place, ConnectionId),
+        frames: Range<u32>,
+    },
     /// Queue a frame that lies in the batch.
     Frame {
         to: Recipients,

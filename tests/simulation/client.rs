@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use super::pipe;
 use super::rules::Rules;
+use super::trace;
 use super::verbs::AUTO_RESPONSE;
 use super::witness::{self, Said};
 use crate::support::frames::{Heard, PONG, client_frame, server_frame};
@@ -48,6 +49,8 @@ pub struct Client {
     pub last_pong: u32,
     /// How much of what the object said has been heard.
     pub said_heard: usize,
+    /// How much of it was dropped.
+    pub missed: usize,
     pub sent_close: Option<u16>,
     pub heard_close: Option<u16>,
     /// It answers a Close.
@@ -78,6 +81,7 @@ impl Client {
             pings_sent: 0,
             last_pong: 0,
             said_heard: 0,
+            missed: 0,
             sent_close: None,
             heard_close: None,
             is_polite: true,
@@ -151,8 +155,10 @@ impl Client {
             return;
         }
         let (pipe, rules) = (self.pipe.borrow(), &self.rules);
+        let is_slow = self.has_stalled || rules.sends_are_short;
         if self.heard_close.is_some() {
-            if !pipe.down.is_empty() {
+            // Only a pong may stand there, and the time for an answer to the Close may end within it.
+            if !pipe.down.is_empty() && !is_slow {
                 self.breaks("the stream ends within a frame behind a Close");
             }
             return;
@@ -160,7 +166,6 @@ impl Client {
         // A connection that is only shut down is judged when it is closed; it has the same reasons.
         let now = if pipe.server_closed { pipe.closed_ms } else { witness::with(|w| w.now.monotonic_ms) };
         let (silent_ms, stuck_ms) = (now - pipe.last_up_ms, now - pipe.last_down_ms);
-        let is_slow = self.has_stalled || rules.sends_are_short;
         let is_excused = rules.shard_output_is_tight
             || rules.silence_ms.is_some_and(|ms| silent_ms >= ms)
             || self.sent_close.is_some() && silent_ms >= rules.close_ms
@@ -220,8 +225,25 @@ impl Client {
         }
     }
 
+    /// Passes over what was dropped, up to `said`.
+    fn skip_to(&mut self, said: &Said) {
+        if !self.rules.may_drop() {
+            return;
+        }
+        let ahead = witness::with(|witness| {
+            let record = witness.sockets.get(&self.number)?;
+            record.said.get(self.said_heard..)?.iter().position(|next| next == said)
+        });
+        if ahead > Some(0) {
+            trace::note(format_args!("client {} misses {ahead:?} texts before {said:?}", self.number));
+        }
+        self.said_heard += ahead.unwrap_or(0);
+        self.missed += ahead.unwrap_or(0);
+    }
+
     fn hears_close(&mut self, code: u16) {
         self.heard_close = Some(code);
+        self.skip_to(&Said::Close(code));
         let next = self.next_said();
         match code {
             // A Close of the object stands in order with what it said.
@@ -245,6 +267,7 @@ impl Client {
         if let Some(said) = said
             && self.said_heard < said
             && !self.is_rude
+            && !self.rules.may_drop()
         {
             self.breaks(&format!(
                 "lost: its Close is answered when {} of {said} texts had come",
@@ -261,6 +284,7 @@ impl Client {
         if text == AUTO_RESPONSE {
             return self.is_answered(Due::Auto, text);
         }
+        self.skip_to(&Said::Text(text.to_owned()));
         let next = self.next_said();
         if next.as_ref() != Some(&Said::Text(text.to_owned())) {
             let shown: String = text.chars().take(40).collect();
@@ -285,7 +309,11 @@ impl Client {
     }
 
     fn is_answered(&mut self, answer: Due, text: &str) {
-        let due = self.due.pop_front();
+        let is_there = self.due.contains(&answer);
+        let mut due = self.due.pop_front();
+        while self.rules.may_drop() && is_there && due != Some(answer) {
+            due = self.due.pop_front();
+        }
         if due != Some(answer) {
             let shown: String = text.chars().take(40).collect();
             self.breaks(&format!("an answer overtakes: hears {shown:?} when {due:?} is due"));

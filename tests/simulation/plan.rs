@@ -90,6 +90,8 @@ pub struct Plan {
     /// Percent of constructions that fail, and that wait.
     pub failing_constructor: u32,
     pub slow_constructor: u32,
+    /// What a slow reader cannot take is dropped; otherwise the reader is closed.
+    pub drops_newest: bool,
     /// The server shuts down before everybody has left.
     pub ends_with_drain: bool,
     /// Event timeout that objects set.
@@ -126,6 +128,7 @@ impl Plan {
             busy_close: chance(random, 80),
             failing_constructor: if random.percent(80) { 0 } else { 1 + random.below(20) as u32 },
             slow_constructor: chance(random, 30),
+            drops_newest: random.percent(25),
             ends_with_drain: random.percent(20),
             event_timeout_ms: random.percent(40).then(|| 10 + random.below(200) as u64),
             has_large_messages: random.percent(40),

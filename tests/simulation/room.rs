@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use dormouse::{
-    Context, DurableObject, Env, Message, ProtocolError, Request, Response, Result, WebSocket, WebSocketPair,
-    WebSocketRequestResponsePair, Worker,
+    Context, DurableObject, Env, Message, ProtocolError, Request, Response, Result, SlowReader, WebSocket,
+    WebSocketPair, WebSocketRequestResponsePair, Worker,
 };
 
 use super::client::ANSWER_CODE;
@@ -18,7 +18,8 @@ use crate::support::random::Random;
 /// Under this name the objects are bound.
 pub const BINDING: &str = "ROOM";
 
-pub struct Room {
+/// `DROPS` what a slow reader cannot take, instead of closing it.
+pub struct Room<const DROPS: bool> {
     ctx: Context,
     env: Env,
     life: Life,
@@ -72,7 +73,7 @@ pub fn scripted_panic() -> ! {
     panic!("a scripted panic");
 }
 
-impl Room {
+impl<const DROPS: bool> Room<DROPS> {
     fn begin(&self, kind: Kind) -> Running {
         let running = Running::begin(&self.life.name, self.life.number, kind);
         inspect(&self.ctx, &self.life.name);
@@ -167,8 +168,10 @@ pub fn set_pair(ctx: &Context, name: &str, is_on: bool) -> Result<()> {
     Ok(())
 }
 
-impl DurableObject for Room {
-    async fn new(ctx: Context, env: Env) -> Result<Room> {
+impl<const DROPS: bool> DurableObject for Room<DROPS> {
+    const SLOW_READER: SlowReader = if DROPS { SlowReader::DropNewest } else { SlowReader::Close };
+
+    async fn new(ctx: Context, env: Env) -> Result<Self> {
         let name = ctx.id().name().unwrap_or("nameless").to_owned();
         match fate(&name) {
             Fate::Lives => {}

@@ -17,6 +17,8 @@ pub struct Rules {
     pub objects_fail: bool,
     /// Output bounds are small.
     pub output_is_tight: bool,
+    /// What does not fit them is dropped.
+    pub drops_newest: bool,
     pub shard_output_is_tight: bool,
     /// The kernel blocks clients that read, and says late that it takes bytes again.
     pub blocks_readers: bool,
@@ -49,6 +51,7 @@ impl Rules {
                 // A call that waits for its caller is ended after this time.
                 || plan.failing_upgrade > 0,
             output_is_tight: settings.output_socket_bytes_max < 1 << 20,
+            drops_newest: plan.drops_newest,
             shard_output_is_tight: settings.output_shard_bytes_max < 1 << 20,
             sends_are_short: plan.faults.short > 0,
             blocks_readers: plan.faults.short > 0 && plan.faults.deferred > 0,
@@ -65,10 +68,15 @@ impl Rules {
     pub fn may_close(&self, code: u16) -> bool {
         match code {
             1_011 => self.objects_fail,
-            1_013 => self.output_is_tight,
+            1_013 => self.output_is_tight && !self.drops_newest,
             1_001 => self.is_draining.get(),
             _ => false,
         }
+    }
+
+    /// Whether a client may miss some of what was said to it, if that is counted.
+    pub fn may_drop(&self) -> bool {
+        self.output_is_tight && self.drops_newest
     }
 
     /// Whether an upgrade may be answered so after this time.

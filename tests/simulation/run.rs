@@ -77,6 +77,10 @@ pub fn report(seed: u64, rule: &str) -> String {
 pub fn with_sleep(seed: u64, sleeps: bool) -> Plan {
     let mut plan = Plan::of(seed).timeless();
     plan.settings.hibernation_idle_ms = sleeps.then_some(0);
+    if seed.is_multiple_of(2) {
+        // Runs of one room can be compared to their ends.
+        plan.rooms = 1;
+    }
     // Late, so that no turn is due to it in one of the two only.
     plan.settings.evict_idle_ms = 200_000;
     plan
@@ -89,20 +93,31 @@ pub fn with_sleep(seed: u64, sleeps: bool) -> Plan {
 pub fn asleep_as_awake(seed: u64) -> Result<(), String> {
     let [asleep, awake] = [true, false].map(|sleeps| run(with_sleep(seed, sleeps), false));
     let (asleep, awake) = (asleep?, awake?);
+    if let Some(at) = first_difference(&asleep.story, &awake.story) {
+        let (asleep, awake) = (asleep.story.get(at), awake.story.get(at));
+        if room_of(asleep) != room_of(awake) {
+            // Who comes first of two objects is promised to nobody, and from there on the runs go their own ways.
+            return Ok(());
+        }
+        return Err(format!("{asleep:?} with hibernation, {awake:?} without"));
+    }
     for (client, (asleep, awake)) in asleep.transcripts.iter().zip(&awake.transcripts).enumerate() {
-        let at = asleep.iter().zip(awake).position(|(asleep, awake)| asleep != awake);
-        let at = at.or((asleep.len() != awake.len()).then(|| asleep.len().min(awake.len())));
-        if let Some(at) = at {
+        if let Some(at) = first_difference(asleep, awake) {
             let (asleep, awake) = (asleep.get(at), awake.get(at));
             return Err(format!(
                 "client {client} hears {asleep:?} of an object that slept, {awake:?} of one that did not"
             ));
         }
     }
-    let at = asleep.story.iter().zip(&awake.story).position(|(asleep, awake)| asleep != awake);
-    match at {
-        Some(at) => Err(format!("{:?} with hibernation, {:?} without", asleep.story[at], awake.story[at])),
-        None if asleep.story.len() != awake.story.len() => Err("one story is longer".to_owned()),
-        None => Ok(()),
-    }
+    Ok(())
+}
+
+fn first_difference(one: &[String], other: &[String]) -> Option<usize> {
+    let at = one.iter().zip(other).position(|(one, other)| one != other);
+    at.or((one.len() != other.len()).then(|| one.len().min(other.len())))
+}
+
+/// A line of a story begins with the room that it is about.
+fn room_of(line: Option<&String>) -> Option<&str> {
+    line?.split(' ').next()
 }

@@ -68,10 +68,13 @@ impl Town {
             }
         });
         inspect::set_output_bytes_max(settings.output_socket_bytes_max);
-        let builder = WorldBuilder::new(Router)
-            .namespace::<Room>(BINDING)
-            .connections_max(plan.connections_max)
-            .settings(settings.clone());
+        let builder = WorldBuilder::new(Router);
+        let builder = if plan.drops_newest {
+            builder.namespace::<Room<true>>(BINDING)
+        } else {
+            builder.namespace::<Room<false>>(BINDING)
+        };
+        let builder = builder.connections_max(plan.connections_max).settings(settings.clone());
         let mut random = Random::new(plan.seed);
         let driver = Driver::new(builder, plan.shards, plan.faults.clone(), random.split());
         let rules = Rc::new(Rules::of(&plan));
