@@ -103,6 +103,9 @@ fn every_key_of_the_config_has_its_place_in_tuning_with_its_default() {
     let tuning = text("tuning.md");
     let headings: Vec<&str> = tuning.lines().filter(|line| line.starts_with("### `")).collect();
     assert_eq!(headings, keys);
+    let silent: Vec<&str> =
+        tuning.split("### `").skip(1).filter(|knob| !knob.contains("- When to change it: ")).collect();
+    assert!(silent.is_empty(), "says not when to change it: {silent:#?}");
 }
 
 #[test]
