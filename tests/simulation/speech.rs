@@ -39,6 +39,7 @@ fn wish(plan: &Plan, random: &mut Random) -> (&'static str, String) {
         ("large", wishes.large),
         ("close", wishes.close),
         ("panic", wishes.panic),
+        ("bomb", wishes.bomb),
         ("fail", wishes.fail),
         ("sleep", wishes.sleep),
         ("linger", wishes.linger),
