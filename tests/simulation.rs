@@ -34,6 +34,8 @@ mod running;
 mod shard;
 #[path = "simulation/speech.rs"]
 mod speech;
+#[path = "simulation/squeeze.rs"]
+mod squeeze;
 #[path = "simulation/town.rs"]
 mod town;
 #[path = "simulation/trace.rs"]

@@ -166,7 +166,7 @@ impl Core {
             self.answer(fetch.reply.take(), Err(ApiError::Overloaded.into()));
             return;
         }
-        if mailbox.current.borrow().is_some() && is_planted(Bug::SecondUpgradeKeepsAwake) {
+        if is_planted(Bug::SecondUpgradeKeepsAwake) && mailbox.current.borrow().is_some() {
             mailbox.pins.set(mailbox.pins.get() + 1);
         }
         mailbox.push(Event::Fetch(fetch));

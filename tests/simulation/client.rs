@@ -7,10 +7,11 @@ use std::rc::Rc;
 
 use super::pipe;
 use super::rules::Rules;
+use super::squeeze::Squeeze;
 use super::trace;
 use super::verbs::AUTO_RESPONSE;
 use super::witness::{self, Said};
-use crate::support::frames::{Heard, PONG, client_frame, server_frame};
+use crate::support::frames::{BINARY, Heard, PONG, TEXT, client_frame, server_frame};
 use crate::support::http::{ACCEPT, take_reply};
 
 /// An answer that is due.
@@ -41,6 +42,8 @@ pub struct Client {
     pub requests_due: u32,
     /// Frames of messages that are not on the wire yet.
     pub unsent: VecDeque<Vec<u8>>,
+    /// What was agreed about compression.
+    pub squeeze: Option<Squeeze>,
     /// Messages sent so far.
     pub sent: u32,
     pub due: VecDeque<Due>,
@@ -76,6 +79,7 @@ impl Client {
             refused: None,
             requests_due: 0,
             unsent: VecDeque::new(),
+            squeeze: None,
             sent: 0,
             due: VecDeque::new(),
             pings_sent: 0,
@@ -123,6 +127,7 @@ impl Client {
                 self.requests_due -= 1;
             } else if reply.status == 101 {
                 self.is_open = true;
+                self.squeeze = reply.header("Sec-WebSocket-Extensions").map(Squeeze::agreed);
                 if reply.header("Sec-WebSocket-Accept") != Some(ACCEPT) {
                     self.breaks("the upgrade is accepted with another key");
                 }
@@ -133,7 +138,7 @@ impl Client {
         let had_close = self.heard_close.is_some();
         let mut at = 0;
         if self.is_open {
-            while let Some((frame, length)) = server_frame(&down[at..]) {
+            while let Some((frame, length)) = self.next_frame(&mut down[at..]) {
                 at += length;
                 self.hears(frame);
             }
@@ -147,6 +152,24 @@ impl Client {
             self.ended();
         }
         !had_close && self.heard_close.is_some() && self.sent_close.is_none()
+    }
+
+    /// The first frame, if it is whole, its payload inflated.
+    fn next_frame(&mut self, down: &mut [u8]) -> Option<(Heard, usize)> {
+        const COMPRESSED_TEXT: u8 = 0xC0 | TEXT;
+        let Some(squeeze) = self.squeeze.as_mut().filter(|_| down.first() == Some(&COMPRESSED_TEXT)) else {
+            return server_frame(down);
+        };
+        // What is compressed is binary, until it is inflated.
+        down[0] = 0x80 | BINARY;
+        let frame = server_frame(down);
+        down[0] = COMPRESSED_TEXT;
+        let (Heard::Binary(payload), length) = frame? else { unreachable!("its opcode says binary") };
+        let text = squeeze.inflate(&payload).and_then(|text| String::from_utf8(text).ok());
+        if text.is_none() {
+            self.breaks("hears a compressed message that is none");
+        }
+        Some((Heard::Text(text.unwrap_or_default()), length))
     }
 
     /// The server has ended the connection. Without a Close it may do so only for a reason.
@@ -170,7 +193,7 @@ impl Client {
             || rules.silence_ms.is_some_and(|ms| silent_ms >= ms)
             || self.sent_close.is_some() && silent_ms >= rules.close_ms
             // A Close that waits behind other output has only so long to be answered.
-            || self.closed_by_object_ms().is_some_and(|closed_ms| now - closed_ms >= rules.close_ms)
+            || self.closed_by_object_ms().is_some_and(|ms| now.saturating_sub(ms) >= rules.close_ms)
             || is_slow && (rules.objects_fail || rules.output_is_tight)
             || (self.has_stalled || rules.blocks_readers) && stuck_ms >= rules.write_progress_ms
             || !self.is_open && (rules.is_draining.get() || rules.arrival_may_fail || stuck_ms >= rules.handshake_ms.min(rules.close_ms));

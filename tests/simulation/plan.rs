@@ -3,6 +3,7 @@
 
 use dormouse::object::Settings;
 
+use super::squeeze;
 use crate::support::random::Random;
 
 /// How likely each unkindness is, in percent of its occasions.
@@ -56,6 +57,7 @@ pub struct Wishes {
     pub close: u32,
     pub panic: u32,
     pub fail: u32,
+    pub bomb: u32,
     pub sleep: u32,
     pub linger: u32,
     pub tick: u32,
@@ -81,6 +83,8 @@ pub struct Plan {
     pub wishes: Wishes,
     /// Most messages that a client sends at once.
     pub burst: usize,
+    /// Percent of messages that come in fragments.
+    pub fragmented: u32,
     /// Percent of upgrades whose `fetch` waits before it answers.
     pub slow_upgrade: u32,
     /// Percent of upgrades whose `fetch` fails behind the acceptance.
@@ -110,8 +114,12 @@ impl Plan {
         // Neighbours begin far apart.
         let mut random = Random::new(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15)).split();
         let random = &mut random;
-        let clients_max = 2 + random.below(7);
-        let settings = settings(random, clients_max);
+        let mut settings = settings(random);
+        let mut clients_max = 2 + random.below(7);
+        if random.percent(25) {
+            clients_max = 2 + random.below(2);
+            tighten_reassembly(&mut settings, clients_max);
+        }
         Plan {
             seed,
             shards: 1 + random.below(3) as u16,
@@ -123,6 +131,7 @@ impl Plan {
             habits: habits(random),
             wishes: wishes(random),
             burst: *random.pick(&[2, 3, 3, 12]),
+            fragmented: *random.pick(&[0, 30, 60, 95]),
             slow_upgrade: chance(random, 60),
             failing_upgrade: chance(random, 15),
             busy_close: chance(random, 80),
@@ -143,23 +152,18 @@ impl Plan {
     }
 }
 
-fn settings(random: &mut Random, clients: usize) -> Settings {
+fn settings(random: &mut Random) -> Settings {
     let mut settings = Settings {
         hibernation_idle_ms: *random.pick(&[Some(0), Some(0), Some(1), Some(40), Some(2_000), None]),
         crowd_sockets: *random.pick(&[0, 1, 2, 1 << 20, 1 << 20]),
         evict_idle_ms: *random.pick(&[50, 90_000]),
         ..Settings::default()
     };
-    settings.deflate.is_enabled = false;
+    settings.deflate = squeeze::settings(random);
     settings.fetch_ms = *random.pick(&[2_000, 30_000]);
     if random.percent(30) {
         settings.session.message_bytes_max = 1_500;
         settings.session.frames_per_message_max = 6;
-    }
-    if random.percent(40) {
-        // Enough for one unfinished message of every client, and little more.
-        settings.reassembly_bytes_max = clients * REASSEMBLY_BYTES_EACH;
-        settings.session.message_bytes_max = 700;
     }
     if random.percent(30) {
         settings.output_socket_bytes_max = *random.pick(&[40, 400]);
@@ -191,7 +195,15 @@ fn settings(random: &mut Random, clients: usize) -> Settings {
 }
 
 /// What an unfinished message of a run with a tight budget holds at most, with the room that its buffer has to grow.
-const REASSEMBLY_BYTES_EACH: usize = 1_200;
+const REASSEMBLY_BYTES_EACH: usize = 700;
+
+/// Enough memory for one unfinished message of every client, and no more.
+fn tighten_reassembly(settings: &mut Settings, clients: usize) {
+    settings.reassembly_bytes_max = clients * REASSEMBLY_BYTES_EACH;
+    settings.session.message_bytes_max = 300;
+    // A context to inflate with is charged as well, and is larger than that.
+    settings.deflate.is_enabled = false;
+}
 
 fn faults(random: &mut Random) -> Faults {
     Faults {
@@ -236,6 +248,7 @@ fn wishes(random: &mut Random) -> Wishes {
         close: chance(random, 5),
         panic: chance(random, 3),
         fail: chance(random, 2),
+        bomb: chance(random, 2),
         sleep: chance(random, 10),
         linger: chance(random, 5),
         tick: chance(random, 3),

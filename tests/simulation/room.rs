@@ -1,6 +1,7 @@
 //! The object of a simulation and the worker before it. Owns what happens around each event; what a message asks for
 //! is done by `verbs`. An object keeps nothing in itself, so that it may be dropped at any moment.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use dormouse::{
@@ -29,11 +30,19 @@ pub struct Room<const DROPS: bool> {
 struct Life {
     name: String,
     number: u64,
+    /// Its end is a panic.
+    is_bomb: Cell<bool>,
 }
 
 impl Drop for Life {
     fn drop(&mut self) {
-        witness::with(|witness| witness.died(&self.name, self.number));
+        let is_over = witness::with(|witness| {
+            witness.died(&self.name, self.number);
+            witness.is_over
+        });
+        if self.is_bomb.get() && !is_over && !std::thread::panicking() {
+            scripted_panic();
+        }
     }
 }
 
@@ -137,6 +146,9 @@ impl<const DROPS: bool> Room<DROPS> {
             verbs::send(ws, client, format!("unpaired {client}:0"));
             return Ok(());
         }
+        if text.split(' ').nth(1) == Some("bomb") {
+            self.life.is_bomb.set(true);
+        }
         verbs::perform(&self.ctx, &self.env, ws, client, name, text).await
     }
 
@@ -186,7 +198,7 @@ impl<const DROPS: bool> DurableObject for Room<DROPS> {
             }
         }
         let number = witness::with(|witness| witness.born(&name));
-        let room = Room { ctx, env, life: Life { name, number } };
+        let room = Room { ctx, env, life: Life { name, number, is_bomb: Cell::default() } };
         inspect(&room.ctx, &room.life.name);
         let timeout_ms = witness::with(|witness| witness.event_timeout_ms);
         room.ctx.set_hibernatable_web_socket_event_timeout(timeout_ms)?;

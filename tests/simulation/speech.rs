@@ -25,7 +25,7 @@ pub fn say(client: &mut Client, plan: &Plan, rules: &Rules, random: &mut Random)
     if Client::expects(verb) {
         client.due.push_back(Due::Message(number));
     }
-    send(client, text.as_bytes(), rules, random);
+    send(client, text.as_bytes(), plan.fragmented, rules, random);
 }
 
 fn wish(plan: &Plan, random: &mut Random) -> (&'static str, String) {
@@ -39,6 +39,7 @@ fn wish(plan: &Plan, random: &mut Random) -> (&'static str, String) {
         ("large", wishes.large),
         ("close", wishes.close),
         ("panic", wishes.panic),
+        ("bomb", wishes.bomb),
         ("fail", wishes.fail),
         ("sleep", wishes.sleep),
         ("linger", wishes.linger),
@@ -84,15 +85,21 @@ fn pad(text: &mut String, plan: &Plan, rules: &Rules, random: &mut Random) {
 }
 
 /// A message, whole or in fragments.
-fn send(client: &mut Client, payload: &[u8], rules: &Rules, random: &mut Random) {
+fn send(client: &mut Client, payload: &[u8], fragmented: u32, rules: &Rules, random: &mut Random) {
+    // RFC 7692 6.1: the first frame of a compressed message says so.
+    let squeeze = client.squeeze.as_mut().filter(|_| random.percent(50));
+    let (payload, first) = match squeeze {
+        Some(squeeze) => (&*squeeze.deflate(payload), 0x40 | TEXT),
+        None => (payload, TEXT),
+    };
     let most = (rules.frames_max as usize).min(5);
-    let count = if random.percent(60) { 1 } else { 1 + random.below(most) };
+    let count = if random.percent(fragmented) { 1 + random.below(most) } else { 1 };
     let mut cuts: Vec<usize> = (1..count).map(|_| random.below(payload.len() + 1)).collect();
     cuts.sort_unstable();
     cuts.push(payload.len());
     let mut begin = 0;
     for (index, end) in cuts.iter().enumerate() {
-        let opcode = if index == 0 { TEXT } else { CONTINUATION };
+        let opcode = if index == 0 { first } else { CONTINUATION };
         let fin = if index + 1 == cuts.len() { 0x80 } else { 0 };
         client.unsent.push_back(client_frame(fin | opcode, &payload[begin..*end]));
         begin = *end;
@@ -139,7 +146,7 @@ pub fn nonsense(client: &mut Client, random: &mut Random) {
         // Not masked.
         0 => b"\x81\x02hi".to_vec(),
         1 => client_frame(0x80 | 0x3, b"reserved"),
-        2 => client_frame(0x80 | 0x40 | TEXT, b"RSV1"),
+        2 => client_frame(0x80 | 0x20 | TEXT, b"RSV2"),
         3 => client_frame(0x80 | TEXT, b"\xFF\xFE"),
         4 => client_frame(0x80 | CONTINUATION, b"of nothing"),
         5 => client_close(Some(1_005), ""),

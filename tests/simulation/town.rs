@@ -13,7 +13,7 @@ use super::room::{BINDING, Room, Router};
 use super::rules::Rules;
 use super::speech;
 use super::witness::{self, Witness};
-use super::{inspect, trace};
+use super::{inspect, squeeze, trace};
 use crate::support::http::upgrade;
 use crate::support::random::Random;
 
@@ -225,7 +225,8 @@ impl Town {
             client.requests_due = 1;
             pipe.borrow_mut().send(speech::visit(&client.room, &format!("visit {number}:0")).as_bytes());
         }
-        pipe.borrow_mut().send(upgrade(&target, "").as_bytes());
+        let offer = squeeze::offer(&mut self.random);
+        pipe.borrow_mut().send(upgrade(&target, offer).as_bytes());
         client.is_polite = self.random.percent(85);
         let shard = self.random.below(self.driver.shards.len());
         self.driver.connect(shard, pipe);

@@ -53,6 +53,8 @@ pub async fn perform(
         "each" => each(ctx, &reply),
         "close" => close(ws, client, argument.parse()?)?,
         "panic" => scripted_panic(),
+        // Done by the instance itself.
+        "bomb" => {}
         "fail" => return Err("a scripted failure".into()),
         "sleep" => {
             sleep(ctx, argument.parse()?).await;
