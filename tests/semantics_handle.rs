@@ -424,7 +424,6 @@ fn the_ends_of_a_pair_are_two_sockets_before_and_after_it_is_accepted() {
         assert_ne!(client, server);
         let other = WebSocketPair::new();
         assert_ne!(client, other.client);
-        #[expect(clippy::mutable_key_type, reason = "what it is compared and hashed by never changes")]
         let mut names = HashMap::from([(client.clone(), "client"), (server.clone(), "server")]);
         ctx.accept_web_socket(&server, &[])?;
         assert_eq!((names.remove(&client), names.remove(&server)), (Some("client"), Some("server")));

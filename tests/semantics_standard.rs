@@ -147,7 +147,7 @@ fn it_has_no_tags_and_no_auto_response() {
     assert!(log().contains(&"checked".to_owned()));
     inside(&mut fake, &hana, |ctx, ws| {
         ctx.set_web_socket_auto_response(WebSocketRequestResponsePair::new("ping", "pong")).unwrap();
-        assert_eq!(ctx.get_web_sockets(None), [ws.clone()]);
+        assert_eq!(ctx.get_web_sockets(None), std::slice::from_ref(ws));
         assert_eq!(ctx.web_socket_count(), 1);
         ctx.broadcast("to all").send();
     });

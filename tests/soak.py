@@ -54,7 +54,7 @@ def descriptors(pid):
 
 
 def load(choice, url):
-    sockets, size = choice.choice([10, 100, 1000, 4000]), choice.choice([16, 64, 512, 8192])
+    sockets, size = choice.choice([10, 100, 1000, 4000]), choice.choice([48, 64, 512, 8192])
     room = f"{url}/room/{choice.randrange(50)}"
     return choice.choice(
         [
