@@ -22,7 +22,7 @@ pub enum Bug {
     SleepsWhileAHandlerRuns,
     /// Hibernation takes the attachments along.
     AttachmentLostAtHibernation,
-    /// Timers fire a millisecond early.
+    /// A sleep ends a millisecond early.
     TimerEarly,
     /// The budget for unfinished messages is charged and never given back.
     ReassemblyNeverGivenBack,
