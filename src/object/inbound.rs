@@ -179,6 +179,7 @@ impl Core {
             socket.close.received = true;
             socket.object
         };
+        tracing::debug!(object = %self.label_of(object), %error, "a client broke the protocol");
         self.push_event(object, Event::Error { socket: key, error });
     }
 

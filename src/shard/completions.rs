@@ -106,7 +106,12 @@ impl<W: Driven> Driver<W> {
     fn complete_install(&mut self, ring: usize, slot: u32, result: i32) {
         // It fails when there is no descriptor left; then nobody can say whose connection it is.
         let address = sys::own_installed(result).and_then(|socket| sys::peer_address(&socket));
-        self.stats.accept_errors.add(u64::from(address.is_err()));
+        if let Err(error) = &address
+            && error.raw_os_error() != Some(libc::ENOTCONN)
+        {
+            self.stats.accept_errors.add(1);
+            self.listener.log(error, self.now.monotonic_ms);
+        }
         self.world.handle_accepted_from(self.places.join(ring, slot), address.ok());
     }
 

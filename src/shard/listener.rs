@@ -140,7 +140,7 @@ impl Listener {
             AcceptFailure::Exhausted if self.closing => return false,
             AcceptFailure::Exhausted => {
                 self.retry_ms = Some(now_ms + self.back_off_ms);
-                self.log(-result, now_ms);
+                self.log(&std::io::Error::from_raw_os_error(-result), now_ms);
                 self.back_off_ms = (self.back_off_ms * 2).min(BACK_OFF_MAX_MS);
             }
         }
@@ -162,12 +162,12 @@ impl Listener {
         }
     }
 
-    fn log(&mut self, error: i32, now_ms: u64) {
+    /// Says that something is in the way of new connections, once a second at most.
+    pub(super) fn log(&mut self, error: &std::io::Error, now_ms: u64) {
         if self.logged_ms.is_some_and(|logged_ms| now_ms - logged_ms < LOG_EVERY_MS) {
             self.unlogged += 1;
             return;
         }
-        let error = std::io::Error::from_raw_os_error(error);
         let (wait_ms, unlogged) = (self.back_off_ms, std::mem::take(&mut self.unlogged));
         tracing::warn!(%error, wait_ms, unlogged, "cannot accept connections for now");
         self.logged_ms = Some(now_ms);

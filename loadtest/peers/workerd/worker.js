@@ -3,7 +3,7 @@ import { DurableObject } from "cloudflare:workers";
 
 export default {
   async fetch(request, env) {
-    if (request.headers.get("Upgrade") !== "websocket") {
+    if (request.headers.get("Upgrade")?.toLowerCase() !== "websocket") {
       return new Response("WebSockets only", { status: 426 });
     }
     const path = new URL(request.url).pathname;
