@@ -374,3 +374,29 @@ fn connections_that_came_and_went_leave_nothing_behind() {
     let kept = rounds[2] - rounds[1];
     assert!(kept.abs() < 20_000, "{kept} bytes more after 200 connections: {rounds:?}");
 }
+
+/// RELIABILITY: whoever sends half a request, and there may be many, holds little until its time is over.
+#[test]
+fn a_half_sent_request_costs_at_most_2_kib() {
+    const COUNT: u32 = 1_000;
+    let fake = parrots(1, |_| {});
+    let world = fake.world();
+    let head = upgrade(
+        "/lobby",
+        "User-Agent: one as long as those of browsers, which tell a lot about themselves\r\n",
+    );
+    let half = &head.as_bytes()[..head.len() - 3];
+    let connect = |places: std::ops::Range<u32>| {
+        for place in places.map(Place) {
+            world.handle_accepted(place);
+            world.handle_received(place, &mut half[..100].to_vec());
+            world.handle_received(place, &mut half[100..].to_vec());
+        }
+        world.run();
+        world.take_effects(&mut Effects::default());
+    };
+    let before = live_bytes();
+    connect(0..COUNT);
+    let each = (live_bytes() - before) / i64::from(COUNT);
+    assert!((half.len() as i64..=2_048).contains(&each), "{each} B for {} B of request", half.len());
+}
