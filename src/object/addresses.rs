@@ -1,8 +1,9 @@
 //! How many connections each client address has, over all shards of the process. Owns the counts and their limits;
-//! where an address comes from is the driver's to know. Absent while neither limit is set, so that it costs nothing.
+//! where an address comes from is the driver's to know (`core::net` has addresses and no sockets). Absent while neither
+//! limit is set, so that it costs nothing.
 
+use core::net::{IpAddr, Ipv6Addr};
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::directory::ConnectionId;
@@ -157,7 +158,7 @@ mod tests {
         for number in 0..100 {
             assert!(
                 addresses
-                    .admit(ConnectionId(number), IpAddr::V4(std::net::Ipv4Addr::from_bits(number as u32)))
+                    .admit(ConnectionId(number), IpAddr::V4(core::net::Ipv4Addr::from_bits(number as u32)))
             );
             addresses.forget(ConnectionId(number));
         }

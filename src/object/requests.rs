@@ -1,7 +1,7 @@
 //! Requests of one connection, one after the other: received, answered by the worker, and for an upgrade turned into
 //! an open connection. Owns what a response may be and the deadlines of a request; the parsing is `wire`'s.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 use std::rc::Rc;
 
 use super::connection::{Connection, Departure, HttpState, OpenState, Owner, PartialBody, Phase, Stage};

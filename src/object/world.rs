@@ -1,7 +1,7 @@
 //! The face of the object layer towards a driver: events and ticks in, effects out. Owns the order of work within a
 //! turn; every rule stands elsewhere.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 use std::rc::Rc;
 use std::task::{Context as TaskContext, Poll};
 
