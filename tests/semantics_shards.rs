@@ -68,16 +68,22 @@ fn what_is_sent_before_the_101_and_frames_behind_the_request_keep_their_places()
     });
 }
 
+/// A room on shard 1 whose sockets may have 100 B queued each.
+fn narrow(placement: Placement) -> (Fake, String) {
+    let builder = rooms(|settings| {
+        settings.output_socket_bytes_max = 100;
+        settings.crowd_sockets = if placement == Placement::Far { 0 } else { 1 << 20 };
+    });
+    let mut fake = Fake::new(builder, 2);
+    let room = room_on(&mut fake, 1);
+    (fake, room)
+}
+
 /// What waited for the 101 is many frames, not one message. Found by the simulation.
 #[test]
 fn what_is_sent_before_the_101_is_neither_dropped_nor_compressed_together() {
     for placement in PLACEMENTS {
-        let builder = rooms(|settings| {
-            settings.output_socket_bytes_max = 100;
-            settings.crowd_sockets = if placement == Placement::Far { 0 } else { 1 << 20 };
-        });
-        let mut fake = Fake::new(builder, 2);
-        let room = room_on(&mut fake, 1);
+        let (mut fake, room) = narrow(placement);
         let early = || ["x".repeat(200), "y".repeat(100), "z".repeat(100)];
         hook(At::Fetch, move |_, ws| {
             early().iter().try_for_each(|text| ws.expect("a socket").send(text.as_str()))?;
@@ -335,12 +341,7 @@ fn a_slow_reader_is_closed_with_1013_wherever_it_is() {
 #[test]
 fn a_slow_reader_that_breaks_the_protocol_gets_one_close_wherever_it_is() {
     for placement in PLACEMENTS {
-        let builder = rooms(|settings| {
-            settings.output_socket_bytes_max = 100;
-            settings.crowd_sockets = if placement == Placement::Far { 0 } else { 1 << 20 };
-        });
-        let mut fake = Fake::new(builder, 2);
-        let room = room_on(&mut fake, 1);
+        let (mut fake, room) = narrow(placement);
         let alice = fake.open_at(usize::from(placement == Placement::Near), &format!("{room}?name=alice"));
         alice.stop_reading(0);
         let sixty = "x".repeat(60);
