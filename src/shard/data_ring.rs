@@ -54,7 +54,11 @@ impl DataRing {
             Step::Nothing => return Ok(()),
             Step::Arm(kind) => Request::receive(slot, kind),
             Step::CancelReceive => Request::cancel_receive(slot),
-            Step::CancelAll => Request::cancel_all(slot),
+            Step::CancelPoll => Request::cancel_writable(slot),
+            Step::CancelReceiveAndPoll => {
+                self.queue(Request::cancel_receive(slot))?;
+                Request::cancel_writable(slot)
+            }
             Step::Poll => Request::writable(slot),
             Step::Shutdown => Request::shut_down_write(slot),
             Step::Close => Request::close(slot),

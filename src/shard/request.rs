@@ -69,11 +69,13 @@ impl Request {
         Self::cancel(CancelBuilder::user_data(Operation::Receive { slot }.encode()))
     }
 
-    /// Ends everything in flight for the slot.
-    pub(super) fn cancel_all(slot: u32) -> Self {
-        Self::cancel(CancelBuilder::fd(Fixed(slot)).all())
+    /// Ends [`Self::writable`].
+    pub(super) fn cancel_writable(slot: u32) -> Self {
+        Self::cancel(CancelBuilder::user_data(Operation::Writable { slot }.encode()))
     }
 
+    // By what was asked for, never by descriptor: the kernel finds the one in its table of polls, for the other it
+    // looks at every poll of the ring.
     fn cancel(what: CancelBuilder) -> Self {
         // Each cancelled operation has a completion of its own, so success needs none.
         let entry = opcode::AsyncCancel2::new(what).build().flags(squeue::Flags::SKIP_SUCCESS);

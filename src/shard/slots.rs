@@ -59,8 +59,10 @@ pub(super) enum Step {
     Arm(Receive),
     /// A cancellation of the receive.
     CancelReceive,
-    /// A cancellation of all that is in flight.
-    CancelAll,
+    /// A cancellation of the poll.
+    CancelPoll,
+    /// Both.
+    CancelReceiveAndPoll,
     /// A poll for room in the socket's buffer.
     Poll,
     /// FIN.
@@ -198,11 +200,16 @@ impl Slot {
         }
         self.phase = Phase::Winding;
         self.wanted = None;
-        let receiving = self.receiving != Receiving::Idle;
-        if receiving {
-            self.receiving = Receiving::Cancelling;
+        let armed = matches!(self.receiving, Receiving::Armed(_));
+        match (armed, self.polling) {
+            (true, true) => {
+                self.receiving = Receiving::Cancelling;
+                Step::CancelReceiveAndPoll
+            }
+            (true, false) => self.cancel_receive(),
+            (false, true) => Step::CancelPoll,
+            (false, false) => self.settle(),
         }
-        if receiving || self.polling { Step::CancelAll } else { self.settle() }
     }
 
     /// The world gives the socket to another shard. Whether it may leave: not if something is in flight, which

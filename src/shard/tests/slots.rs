@@ -178,7 +178,15 @@ fn a_step_is_taken_only_when_it_may_be() {
                     assert!(matches!(before.receiving, Receiving::Armed(_)), "{context}");
                     assert_eq!(after.receiving, Receiving::Cancelling, "{context}");
                 }
-                Step::CancelAll => assert!(after.is_busy() && after.phase == Phase::Winding, "{context}"),
+                Step::CancelPoll => {
+                    assert!(after.polling && after.phase == Phase::Winding, "{context}");
+                    assert!(!matches!(before.receiving, Receiving::Armed(_)), "{context}");
+                }
+                Step::CancelReceiveAndPoll => {
+                    assert!(after.polling && after.phase == Phase::Winding, "{context}");
+                    assert!(matches!(before.receiving, Receiving::Armed(_)), "{context}");
+                    assert_eq!(after.receiving, Receiving::Cancelling, "{context}");
+                }
                 Step::Poll => assert!(!before.polling && after.polling, "{context}"),
                 Step::Shutdown => assert!(!before.shutting && after.shutting, "{context}"),
                 Step::Close => {
