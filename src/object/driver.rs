@@ -186,7 +186,7 @@ pub const PARTS_MAX: usize = 64;
 ///
 /// let mut shortfalls: Vec<(usize, Shortfall)> = Vec::with_capacity(BATCH_MAX);
 /// ```
-pub const BATCH_MAX: usize = 128;
+pub const BATCH_MAX: usize = 1024;
 
 /// How a send that was not wholly taken ended.
 ///

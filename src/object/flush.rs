@@ -16,6 +16,21 @@ const BATCH_PARTS_MAX: usize = 4 * BATCH_MAX;
 
 const _: () = assert!(PARTS_MAX <= BATCH_PARTS_MAX, "one send fits a batch");
 
+/// What of one socket's queue is in a batch.
+struct Taken {
+    place: Place,
+    parts: usize,
+    bytes: usize,
+}
+
+/// What a connection is after a send.
+enum Settled {
+    /// It has more to send at once.
+    Unfinished,
+    Open,
+    Other,
+}
+
 impl Core {
     pub(crate) fn flush(self: &Rc<Core>, transmit: &mut impl Transmit) {
         let mut dirty = std::mem::take(&mut *self.dirty.borrow_mut());
@@ -26,8 +41,7 @@ impl Core {
             if !dirty.is_sorted() {
                 dirty.sort_unstable();
             }
-            self.flush_pass(&dirty, transmit);
-            dirty.retain(|place| self.is_unfinished(*place));
+            self.flush_pass(&mut dirty, transmit);
         }
         let effort = {
             let mut output = self.output.borrow_mut();
@@ -41,7 +55,6 @@ impl Core {
         self.counters.inflated_to_bytes.set(inflaters.inflated_bytes());
         drop(inflaters);
         self.compressor.borrow_mut().trim_room();
-        dirty.clear();
         let mut queue = self.dirty.borrow_mut();
         if queue.is_empty() {
             // Keep the larger of the two buffers.
@@ -51,65 +64,79 @@ impl Core {
         self.enforce_shard_budget();
     }
 
-    /// Sends once for each of `dirty`.
-    fn flush_pass(self: &Rc<Core>, dirty: &[Place], transmit: &mut impl Transmit) {
+    /// Sends once for each of `dirty`; leaves there those that have more to send at once.
+    fn flush_pass(self: &Rc<Core>, dirty: &mut Vec<Place>, transmit: &mut impl Transmit) {
         let mut shortfalls: Vec<(usize, Shortfall)> = Vec::new();
-        let mut rest = dirty;
-        while !rest.is_empty() {
-            let mut taken: ArrayVec<(Place, usize, usize), BATCH_MAX> = ArrayVec::new();
-            let looked_at;
-            {
-                let connections = self.connections.borrow();
-                let output = self.output.borrow();
-                let mut parts: ArrayVec<&[u8], BATCH_PARTS_MAX> = ArrayVec::new();
-                let mut at = 0;
-                for place in rest {
-                    if taken.is_full() {
-                        break;
-                    }
-                    let connection = connections.get(place.0 as usize).and_then(Option::as_ref);
-                    let Some(connection) = connection.filter(|c| !c.outbox.is_empty() && !c.is_blocked)
-                    else {
-                        at += 1;
-                        continue;
-                    };
-                    let start = parts.len();
-                    let count = connection.outbox.segments().take(PARTS_MAX).count();
-                    if start + count > BATCH_PARTS_MAX {
-                        break;
-                    }
-                    let mut bytes = 0;
-                    for segment in connection.outbox.segments().take(PARTS_MAX) {
-                        bytes += segment.len();
-                        parts.push(output.bytes(segment));
-                    }
-                    taken.push((*place, count, bytes));
-                    at += 1;
-                }
-                looked_at = at;
-                let mut batch: ArrayVec<Outgoing<'_>, BATCH_MAX> = ArrayVec::new();
-                let mut start = 0;
-                for (place, count, _) in &taken {
-                    batch.push(Outgoing { place: *place, parts: &parts[start..start + count] });
-                    start += count;
-                }
-                if !batch.is_empty() {
-                    transmit.transmit(&batch, &mut shortfalls);
-                }
-            }
+        // Places before `kept` are unfinished, those from `at` on have not been looked at.
+        let (mut kept, mut at) = (0, 0);
+        while at < dirty.len() {
+            let mut taken: ArrayVec<Taken, BATCH_MAX> = ArrayVec::new();
+            let looked_at = self.transmit_batch(&dirty[at..], &mut taken, transmit, &mut shortfalls);
             shortfalls.sort_unstable_by_key(|(at, _)| *at);
             let mut short = shortfalls.drain(..).peekable();
-            for (index, (place, _, bytes)) in taken.iter().enumerate() {
-                let shortfall = short.next_if(|(at, _)| *at == index).map(|(_, shortfall)| shortfall);
-                self.sent(*place, *bytes, shortfall);
+            let mut taken = taken.iter().enumerate().peekable();
+            for next in at..at + looked_at {
+                let place = dirty[next];
+                if let Some((index, sent)) = taken.next_if(|(_, taken)| taken.place == place) {
+                    let shortfall = short.next_if(|(at, _)| *at == index).map(|(_, shortfall)| shortfall);
+                    self.sent(place, sent.bytes, shortfall);
+                }
+                if self.is_unfinished(place) {
+                    dirty[kept] = place;
+                    kept += 1;
+                }
             }
-            drop(short);
-            rest = &rest[looked_at..];
+            at += looked_at;
         }
+        dirty.truncate(kept);
+    }
+
+    /// Hands what the first of `places` have queued to the driver, as many as one batch holds, and notes for each what
+    /// it was. Returns how many places it looked at.
+    fn transmit_batch(
+        &self,
+        places: &[Place],
+        taken: &mut ArrayVec<Taken, BATCH_MAX>,
+        transmit: &mut impl Transmit,
+        shortfalls: &mut Vec<(usize, Shortfall)>,
+    ) -> usize {
+        let connections = self.connections.borrow();
+        let output = self.output.borrow();
+        let mut parts: ArrayVec<&[u8], BATCH_PARTS_MAX> = ArrayVec::new();
+        let mut looked_at = 0;
+        for place in places {
+            if taken.is_full() {
+                break;
+            }
+            let connection = connections.get(place.0 as usize).and_then(Option::as_ref);
+            if let Some(connection) = connection.filter(|c| !c.outbox.is_empty() && !c.is_blocked) {
+                let count = connection.outbox.segments().take(PARTS_MAX).count();
+                if parts.len() + count > BATCH_PARTS_MAX {
+                    break;
+                }
+                let mut bytes = 0;
+                for segment in connection.outbox.segments().take(PARTS_MAX) {
+                    bytes += segment.len();
+                    parts.push(output.bytes(segment));
+                }
+                taken.push(Taken { place: *place, parts: count, bytes });
+            }
+            looked_at += 1;
+        }
+        let mut rest = &parts[..];
+        let mut batch: ArrayVec<Outgoing<'_>, BATCH_MAX> = ArrayVec::new();
+        for taken in taken.iter() {
+            let (parts, others) = rest.split_at(taken.parts);
+            batch.push(Outgoing { place: taken.place, parts });
+            rest = others;
+        }
+        if !batch.is_empty() {
+            transmit.transmit(&batch, shortfalls);
+        }
+        looked_at
     }
 
     fn sent(self: &Rc<Core>, place: Place, bytes: usize, shortfall: Option<Shortfall>) {
-        let now = self.now_ms();
         match shortfall {
             None => {
                 self.with_connection(place, |connection| {
@@ -118,6 +145,7 @@ impl Core {
                 });
             }
             Some(Shortfall::Full(taken)) => {
+                let now = self.now_ms();
                 let repeated = usize::from(taken > 0 && is_planted(Bug::PartialSendRepeatsAByte));
                 self.with_connection(place, |connection| {
                     let mut output = self.output.borrow_mut();
@@ -137,11 +165,11 @@ impl Core {
         }
     }
 
-    /// Settles a place after a pass; `true` when it has more to send at once.
+    /// Settles a place after a send; `true` when it has more to send at once.
     fn is_unfinished(&self, place: Place) -> bool {
-        let unfinished = self.with_connection(place, |connection| {
+        let settled = self.with_connection(place, |connection| {
             if !connection.outbox.is_empty() && !connection.is_blocked {
-                return true;
+                return Settled::Unfinished;
             }
             connection.is_dirty = false;
             self.report_buffered(connection);
@@ -149,12 +177,13 @@ impl Core {
                 // What joined the queue of a blocked socket leaves the arena as well.
                 connection.outbox.evacuate(&mut self.output.borrow_mut());
             }
-            false
+            // Nothing waits for the end of what an open connection sends.
+            if matches!(connection.phase, Phase::Open(_)) { Settled::Open } else { Settled::Other }
         });
-        if unfinished != Some(true) {
+        if let Some(Settled::Other) = settled {
             self.after_flush(place);
         }
-        unfinished == Some(true)
+        matches!(settled, Some(Settled::Unfinished))
     }
 
     /// The kernel takes bytes again.

@@ -321,8 +321,8 @@ impl Default for Buffers {
         Self {
             receive_bytes: 512,
             receive_count: 2_048,
-            send_batch: 128,
-            submission_entries: 256,
+            send_batch: 1_024,
+            submission_entries: 2_048,
             completion_entries: 16_384,
         }
     }

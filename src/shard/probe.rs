@@ -39,7 +39,7 @@ pub struct Wanted {
 impl Default for Wanted {
     fn default() -> Self {
         Self {
-            submission_entries: 256,
+            submission_entries: 2_048,
             completion_entries: 16_384,
             receive_count: 2_048,
             receive_bytes: 512,

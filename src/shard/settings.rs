@@ -21,8 +21,8 @@ use crate::object::driver::BATCH_MAX;
 ///     core: Some(0),
 ///     receive_bytes: 512,
 ///     receive_count: 1_024,
-///     send_batch: 128,
-///     submission_entries: 256,
+///     send_batch: 1_024,
+///     submission_entries: 2_048,
 ///     completion_entries: 4_096,
 ///     connections_per_ring: 16_384,
 ///     rings: 2,
@@ -42,7 +42,7 @@ pub struct ShardSettings {
     pub receive_bytes: usize,
     /// Receive buffers of each ring: a power of two up to 32,768.
     pub receive_count: u16,
-    /// Most sends submitted at once: 1 to 128.
+    /// Most sends submitted at once: 1 to 1,024.
     pub send_batch: usize,
     /// Requests that one submission may hold: 1 to 32,768; the kernel rounds up to a power of two.
     pub submission_entries: u32,
@@ -114,8 +114,8 @@ mod tests {
             core: None,
             receive_bytes: 512,
             receive_count: 1_024,
-            send_batch: 128,
-            submission_entries: 256,
+            send_batch: 1_024,
+            submission_entries: 2_048,
             completion_entries: 4_096,
             connections_per_ring: 16_384,
             rings: 2,
@@ -133,8 +133,8 @@ mod tests {
     fn a_refusal_names_key_value_and_what_is_allowed() {
         settings().check().unwrap();
         refuses(
-            ShardSettings { send_batch: 129, ..settings() },
-            "send_batch is 129, which is not allowed: 1 to 128",
+            ShardSettings { send_batch: 1_025, ..settings() },
+            "send_batch is 1025, which is not allowed: 1 to 1024",
         );
         refuses(
             ShardSettings { receive_count: 1_000, ..settings() },
@@ -142,7 +142,7 @@ mod tests {
         );
         refuses(
             ShardSettings { completion_entries: 128, ..settings() },
-            "completion_entries is 128, which is not allowed: 256 to 65536",
+            "completion_entries is 128, which is not allowed: 2048 to 65536",
         );
         refuses(
             ShardSettings { rings: 300_000, ..settings() },
