@@ -160,6 +160,26 @@ fn echo(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// From accept to the 101, and the record gone again.
+fn handshake(criterion: &mut Criterion) {
+    let mut bench = Bench::with_sockets(100, Settings::default());
+    let mut head = HANDSHAKE.to_vec();
+    let place = Place(100);
+    criterion.bench_function("handshake", |bencher| {
+        bencher.iter(|| {
+            bench.sink = Sink::default();
+            bench.world.handle_accepted(place);
+            bench.world.handle_received(place, black_box(&mut head));
+            bench.turn();
+            assert_eq!(bench.sink.sockets, 1);
+            bench.world.handle_lost(place);
+            bench.turn();
+            bench.world.handle_closed(place);
+            bench.turn();
+        });
+    });
+}
+
 fn hibernate_and_wake(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("hibernate_and_wake");
     let mut frame = frame(1, &[b'x'; 64]);
@@ -173,5 +193,5 @@ fn hibernate_and_wake(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, broadcast, echo, hibernate_and_wake);
+criterion_group!(benches, broadcast, echo, handshake, hibernate_and_wake);
 criterion_main!(benches);

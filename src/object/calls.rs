@@ -120,15 +120,16 @@ impl Core {
         request: Request,
         caller: Option<&Caller>,
     ) -> Result<Response> {
-        let mut chain = Vec::new();
-        if let Some(Caller { object, mailbox }) = caller {
+        let mut chain: Vec<Box<str>> = Vec::new();
+        // A worker stands at the beginning of every chain: its call can close none.
+        if let Some(Caller { object: calling, mailbox }) = caller {
             chain.clone_from(&mailbox.chain.borrow());
-            chain.push(self.label_of(*object).into());
-        }
-        let target = self.label(&object);
-        if chain.contains(&target) {
-            chain.push(target);
-            return Err(ApiError::CallCycle { path: chain.join(" -> ") }.into());
+            chain.push(self.label_of(*calling).into());
+            let target = self.label(&object);
+            if chain.contains(&target) {
+                chain.push(target);
+                return Err(ApiError::CallCycle { path: chain.join(" -> ") }.into());
+            }
         }
         let awaited = Awaited::new();
         let call = self.calls.insert(Pending::Fetch(awaited.clone()));

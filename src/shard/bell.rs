@@ -38,27 +38,19 @@ impl Bell {
         fence(Ordering::SeqCst);
     }
 
-    /// Waits until somebody rang, but no longer than `wait`. Whether somebody did.
+    /// The shard was woken, or found work after all and did not sleep.
+    pub(super) fn awake(&self) {
+        self.dozing.store(false, Ordering::Relaxed);
+    }
+
+    /// Waits until it rings, but no longer than `wait`. Whether it did.
     pub(super) fn nap(&self, wait: Duration) -> io::Result<bool> {
         sys::await_readable(self.eventfd.as_fd(), wait)
     }
 
-    /// The shard found work after all, and did not sleep.
-    pub(super) fn stay_awake(&self) {
-        if !self.dozing.swap(false, Ordering::Relaxed) {
-            // Somebody rang in between; the signal must not end the next sleep.
-            self.silence();
-        }
-    }
-
-    /// The shard was woken.
-    pub(super) fn awake(&self) {
-        self.dozing.store(false, Ordering::Relaxed);
-        self.silence();
-    }
-
-    fn silence(&self) {
-        sys::eventfd_reset(self.eventfd.as_fd());
+    /// The shard has heard it. Whether it rang.
+    pub(super) fn silence(&self) -> bool {
+        sys::eventfd_reset(self.eventfd.as_fd())
     }
 }
 
@@ -78,31 +70,20 @@ impl AsRawFd for Bell {
 mod tests {
     use super::*;
 
-    fn is_signalled(bell: &Bell) -> bool {
-        bell.nap(Duration::ZERO).unwrap()
-    }
-
     #[test]
     fn only_a_dozing_shard_is_signalled_and_only_once() {
         let bell = Bell::new().unwrap();
         bell.ring();
-        assert!(!is_signalled(&bell));
+        assert!(!bell.silence());
         bell.doze();
         bell.ring();
-        assert!(is_signalled(&bell));
+        bell.ring();
+        assert!(bell.silence());
+        bell.ring();
+        assert!(!bell.silence());
+        bell.doze();
         bell.awake();
         bell.ring();
-        assert!(!is_signalled(&bell));
-    }
-
-    #[test]
-    fn a_ring_between_dozing_and_looking_does_not_end_the_next_sleep() {
-        let bell = Bell::new().unwrap();
-        bell.doze();
-        bell.ring();
-        bell.stay_awake();
-        assert!(!is_signalled(&bell));
-        bell.doze();
-        assert!(!is_signalled(&bell));
+        assert!(!bell.silence());
     }
 }

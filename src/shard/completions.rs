@@ -49,6 +49,11 @@ impl<W: Driven> Driver<W> {
 
     fn complete(&mut self, ring: usize, completion: Completion) -> io::Result<()> {
         match completion.operation {
+            Operation::Bell => {
+                self.hears_bell = completion.has_more();
+                self.port().bell.silence();
+                Ok(())
+            }
             Operation::Receive { slot } => self.complete_receive(ring, slot, completion),
             Operation::Accept => self.complete_accept(ring, completion),
             Operation::Installed { slot } => {

@@ -25,7 +25,7 @@ impl DataRing {
         size: RingSize,
         receive_count: u16,
         receive_bytes: usize,
-        eventfd: BorrowedFd<'_>,
+        eventfd: Option<BorrowedFd<'_>>,
     ) -> io::Result<Self> {
         let ring = Ring::new(size, eventfd)?;
         let buffers = ReceiveBuffers::register(ring.kernel(), receive_count, receive_bytes)?;

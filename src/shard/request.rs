@@ -36,6 +36,12 @@ impl Request {
         Self::new(entry.build(), Operation::Accept)
     }
 
+    /// Completes whenever somebody rings, until it says that it does so no more.
+    pub(super) fn await_bell(bell: BorrowedFd<'_>) -> Self {
+        let entry = opcode::PollAdd::new(Fd(bell.as_raw_fd()), libc::POLLIN as u32).multi(true);
+        Self::new(entry.build(), Operation::Bell)
+    }
+
     /// One connection into an automatic slot.
     pub(super) fn accept_one(listener: BorrowedFd<'_>) -> Self {
         let address = std::ptr::null_mut();

@@ -84,8 +84,9 @@ pub(super) struct Ring {
 }
 
 impl Ring {
-    /// A ring with an empty file table. Its completions signal `eventfd` once [`Self::doze`] was called.
-    pub(super) fn new(size: RingSize, eventfd: BorrowedFd<'_>) -> io::Result<Self> {
+    /// A ring with an empty file table. If it is given an eventfd, its completions signal it once [`Self::doze`] was
+    /// called.
+    pub(super) fn new(size: RingSize, eventfd: Option<BorrowedFd<'_>>) -> io::Result<Self> {
         let mut ring = IoUring::builder()
             .setup_single_issuer()
             .setup_defer_taskrun()
@@ -94,10 +95,12 @@ impl Ring {
             .setup_cqsize(size.completion_entries)
             .build(size.submission_entries)?;
         ring.submitter().register_files_sparse(size.slots)?;
-        if SILENCES_EVENTFD {
-            ring.completion().disable_eventfd();
+        if let Some(eventfd) = eventfd {
+            if SILENCES_EVENTFD {
+                ring.completion().disable_eventfd();
+            }
+            ring.submitter().register_eventfd(eventfd.as_raw_fd())?;
         }
-        ring.submitter().register_eventfd(eventfd.as_raw_fd())?;
         // FIN is the one operation of ours that the kernel gives to a worker thread, even though it never waits.
         // A crowd that is closed at once must not become a crowd of threads. (0: as it is.)
         ring.submitter().register_iowq_max_workers(&mut [0, SHUTDOWN_WORKERS_MAX])?;
@@ -168,6 +171,27 @@ impl Ring {
             other => self.tolerate(other).map(drop),
         }?;
         self.submit()
+    }
+
+    /// Sleeps until there is a completion, or for as long as `at_most`. Whether there is; a signal ends it early.
+    pub(super) fn wait(&mut self, at_most: Option<Duration>) -> io::Result<bool> {
+        self.enters += 1;
+        let submitter = self.ring.submitter();
+        let entered = match at_most.map(Timespec::from) {
+            Some(timespec) => submitter.submit_with_args(1, &SubmitArgs::new().timespec(&timespec)),
+            None => {
+                let mut flags = EnterFlags::GETEVENTS;
+                // Or the system counts a core that has nothing to do as one that waits for a disk.
+                flags.set(EnterFlags::NO_IOWAIT, self.ring.params().is_feature_no_iowait());
+                // SAFETY: without EXT_ARG the argument is a signal mask, and there is none.
+                unsafe { submitter.enter::<libc::sigset_t>(0, 1, flags.bits(), None) }
+            }
+        };
+        match entered {
+            Err(error) if error.raw_os_error() == Some(libc::ETIME) => {}
+            other => self.tolerate(other)?,
+        }
+        Ok(self.has_completions() || self.is_unreaped())
     }
 
     /// Completions that the queue has room for.

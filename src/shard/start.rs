@@ -249,8 +249,9 @@ pub(super) fn make_rings(
         slots,
     };
     let (count, bytes, eventfd) = (settings.receive_count, settings.receive_bytes, port.bell.as_fd());
+    // The first ring is the one that the shard sleeps in.
     let rings = (0..settings.rings)
-        .map(|_| DataRing::new(size, count, bytes, eventfd))
+        .map(|ring| DataRing::new(size, count, bytes, (ring > 0).then_some(eventfd)))
         .collect::<io::Result<Vec<_>>>()?;
     if settings.peer_addresses {
         rings[0].ring.check_install()?;

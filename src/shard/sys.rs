@@ -34,11 +34,12 @@ pub(super) fn eventfd_signal(eventfd: BorrowedFd<'_>) {
     debug_assert!(written == 8 || io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock);
 }
 
-/// Sets an eventfd back to zero.
-pub(super) fn eventfd_reset(eventfd: BorrowedFd<'_>) {
+/// Sets an eventfd back to zero. Whether it was not.
+pub(super) fn eventfd_reset(eventfd: BorrowedFd<'_>) -> bool {
     let mut count = 0u64;
     // SAFETY: `count` is 8 writable bytes, which is what an eventfd writes. EAGAIN means it was zero already.
-    unsafe { libc::read(eventfd.as_raw_fd(), (&raw mut count).cast(), size_of::<u64>()) };
+    let read = unsafe { libc::read(eventfd.as_raw_fd(), (&raw mut count).cast(), size_of::<u64>()) };
+    read > 0
 }
 
 /// Waits until a descriptor is readable, but no longer than `wait`. Whether it is; a signal ends the wait early.
@@ -233,11 +234,12 @@ mod tests {
     #[test]
     fn an_eventfd_counts_and_is_reset() {
         let eventfd = eventfd().unwrap();
-        eventfd_reset(eventfd.as_fd());
+        assert!(!eventfd_reset(eventfd.as_fd()));
         eventfd_signal(eventfd.as_fd());
         eventfd_signal(eventfd.as_fd());
         assert!(await_readable(eventfd.as_fd(), Duration::MAX).unwrap());
-        eventfd_reset(eventfd.as_fd());
+        assert!(eventfd_reset(eventfd.as_fd()));
+        assert!(!eventfd_reset(eventfd.as_fd()));
         assert!(!await_readable(eventfd.as_fd(), Duration::ZERO).unwrap());
     }
 

@@ -11,6 +11,7 @@
 //! finds its completions without a call of its own.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,6 +71,8 @@ pub(super) struct Driver<W> {
     pub(super) peer_addresses: bool,
     /// The time of this turn.
     pub(super) now: Now,
+    /// Whether the first ring waits for the bell.
+    pub(super) hears_bell: bool,
     /// Whether the world is closing its sockets.
     pub(super) draining: bool,
     /// Whether the world was told something after it ran, so that another turn is needed.
@@ -119,6 +122,7 @@ impl<W: Driven> Driver<W> {
             send_batch,
             peer_addresses,
             now: Now::default(),
+            hears_bell: false,
             draining: false,
             again: false,
             effects: Effects::default(),
@@ -166,26 +170,56 @@ impl<W: Driven> Driver<W> {
     }
 
     /// Prepares to be woken by whatever arrives. Whether to sleep: not if something just has.
+    ///
+    /// The shard sleeps in its first ring, which wakes it by itself: two system calls an answer to a lone client, and
+    /// not five. Other rings and other threads wake it through the bell, which the first ring polls.
     pub(super) fn fall_asleep(&mut self) -> io::Result<bool> {
         self.aim_timer()?;
+        self.hear_bell()?;
         self.port().bell.doze();
         if !self.mesh.is_congested() {
-            self.rings.iter_mut().for_each(|ring| ring.ring.doze());
+            self.rings[1..].iter_mut().for_each(|ring| ring.ring.doze());
         }
         let asked_to_drain = !self.draining && self.shared.drain.deadline_ms().is_some();
         if !asked_to_drain && !self.has_work() {
             return Ok(true);
         }
-        self.rings.iter_mut().for_each(|ring| ring.ring.awake());
-        self.port().bell.stay_awake();
+        self.rise();
         Ok(false)
+    }
+
+    /// Sleeps until something arrives, or for as long as `at_most`. Whether something has; a signal may end it early.
+    pub(super) fn sleep(&mut self, at_most: Option<Duration>) -> io::Result<bool> {
+        if !self.mesh.is_congested() {
+            return self.rings[0].ring.wait(at_most);
+        }
+        // What has arrived on the rings stays there until other shards have caught up, and must not end the sleep.
+        let bell = &self.port().bell;
+        let rang = bell.nap(at_most.unwrap_or(Duration::MAX))?;
+        bell.silence();
+        Ok(rang)
     }
 
     /// The sleep is over.
     pub(super) fn wake(&mut self) {
-        self.rings.iter_mut().for_each(|ring| ring.ring.awake());
-        self.port().bell.awake();
+        self.rise();
         self.stats.wakes.add(1);
+    }
+
+    /// From here on nobody needs to wake the shard.
+    fn rise(&mut self) {
+        self.rings[1..].iter_mut().for_each(|ring| ring.ring.awake());
+        self.port().bell.awake();
+    }
+
+    fn hear_bell(&mut self) -> io::Result<()> {
+        if self.hears_bell {
+            return Ok(());
+        }
+        self.hears_bell = true;
+        let request = Request::await_bell(self.port().bell.as_fd());
+        self.rings[0].queue(request)?;
+        self.rings[0].ring.submit()
     }
 
     /// What others see of this shard.

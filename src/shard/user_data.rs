@@ -20,6 +20,8 @@ pub(super) const SLOTS_MAX: u32 = 1 << 24;
 /// One operation in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Operation {
+    /// Somebody rang the shard's bell.
+    Bell,
     /// A connection taken from the listener into an automatic slot.
     Accept,
     /// Bytes received into a buffer of the ring.
@@ -94,6 +96,7 @@ const HAND_OFF_CLOSED: u64 = 10;
 const TIMER: u64 = 11;
 const TIMER_MOVED: u64 = 12;
 const INSTALLED: u64 = 13;
+const BELL: u64 = 14;
 
 const KIND_SHIFT: u32 = 56;
 const UPPER_SHIFT: u32 = 32;
@@ -102,6 +105,7 @@ impl Operation {
     /// The bits to submit.
     pub(super) fn encode(self) -> u64 {
         match self {
+            Operation::Bell => pack(BELL, 0, 0),
             Operation::Accept => pack(ACCEPT, 0, 0),
             Operation::Receive { slot } => pack(RECEIVE, 0, slot),
             Operation::Writable { slot } => pack(WRITABLE, 0, slot),
@@ -123,6 +127,7 @@ impl Operation {
         let upper = (bits >> UPPER_SHIFT) as u32 & (SLOTS_MAX - 1);
         let lower = bits as u32;
         Some(match bits >> KIND_SHIFT {
+            BELL => Operation::Bell,
             ACCEPT => Operation::Accept,
             RECEIVE => Operation::Receive { slot: lower },
             WRITABLE => Operation::Writable { slot: lower },
@@ -156,6 +161,7 @@ mod tests {
     fn every_operation_survives_the_ring() {
         let last = SLOTS_MAX - 1;
         for operation in [
+            Operation::Bell,
             Operation::Accept,
             Operation::Receive { slot: 0 },
             Operation::Receive { slot: last },

@@ -119,7 +119,7 @@ fn a_hand_off_waits_behind_messages_that_found_no_room() {
     // It sleeps until the other has made room.
     bench.doze();
     other.tell(|bench| bench.turn());
-    assert!(bench.driver.port().bell.nap(HANG).unwrap());
+    assert!(bench.driver.sleep(Some(HANG)).unwrap());
     bench.driver.wake();
     bench.hear(Event::HandedOff(count as u32 - 1));
     other.tell(move |bench| {
@@ -140,7 +140,7 @@ fn a_shard_far_ahead_of_another_takes_nothing_in_until_the_other_has_caught_up()
     assert_eq!(bench.world().received(place), b"");
     bench.doze();
     other.tell(|bench| bench.turn());
-    assert!(bench.driver.port().bell.nap(HANG).unwrap());
+    assert!(bench.driver.sleep(Some(HANG)).unwrap());
     bench.driver.wake();
     bench.until(|world| world.received(place) == b"more work");
     // The last message found no room a second time.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::bench::{Bench, HANG, settings};
 use crate::object::driver::Receive;
+use crate::shard::settings::ShardSettings;
 
 #[test]
 fn the_ring_wakes_the_shard_for_a_deadline() {
@@ -14,7 +15,7 @@ fn the_ring_wakes_the_shard_for_a_deadline() {
     let deadline_ms = bench.driver.now.monotonic_ms + 30;
     bench.world().deadline_ms.set(Some(deadline_ms));
     bench.doze();
-    assert!(bench.driver.port().bell.nap(HANG).unwrap());
+    assert!(bench.driver.sleep(Some(HANG)).unwrap());
     bench.driver.wake();
     bench.turn();
     assert!(bench.driver.now.monotonic_ms >= deadline_ms);
@@ -31,9 +32,9 @@ fn what_arrives_before_the_sleep_prevents_it_and_what_arrives_after_ends_it() {
     bench.until(|world| world.received(place) == b"before");
     bench.settle();
     assert!(bench.driver.fall_asleep().unwrap());
-    assert!(!bench.driver.port().bell.nap(Duration::ZERO).unwrap());
+    assert!(!bench.driver.sleep(Some(Duration::ZERO)).unwrap());
     stream.write_all(b"after").unwrap();
-    assert!(bench.driver.port().bell.nap(HANG).unwrap());
+    assert!(bench.driver.sleep(Some(HANG)).unwrap());
     bench.driver.wake();
     bench.until(|world| world.received(place) == b"beforeafter");
 }
@@ -44,12 +45,12 @@ fn a_waker_of_another_thread_wakes_the_shard_once_it_sleeps() {
     bench.doze();
     let bell = bench.driver.port().bell.clone();
     let ringing = thread::spawn(move || (0..100).for_each(|_| bell.ring()));
-    assert!(bench.driver.port().bell.nap(HANG).unwrap());
+    assert!(bench.driver.sleep(Some(HANG)).unwrap());
     ringing.join().unwrap();
     bench.driver.wake();
     bench.turn();
     bench.doze();
-    assert!(!bench.driver.port().bell.nap(Duration::ZERO).unwrap());
+    assert!(!bench.driver.sleep(Some(Duration::ZERO)).unwrap());
 }
 
 /// The proof of the promise in `bell`: whatever is put before a ring is seen before or wakes.
@@ -74,10 +75,27 @@ fn no_wake_up_is_lost() {
             break;
         }
         if bench.driver.fall_asleep().unwrap() {
-            assert!(bench.driver.port().bell.nap(HANG).unwrap(), "sleeps with work to do");
+            assert!(bench.driver.sleep(Some(HANG)).unwrap(), "sleeps with work to do");
             bench.driver.wake();
         }
     }
     assert_eq!(bench.world().received(place).len(), ROUNDS);
     writing.join().unwrap();
+}
+
+/// The kernel ends a poll of an eventfd that a ring has signalled: it must be armed again before each sleep.
+#[test]
+fn a_ring_that_is_not_the_first_wakes_the_shard_again_and_again() {
+    let settings = ShardSettings { connections_per_ring: 4, rings: 2, ..settings() };
+    let mut bench = Bench::new(settings);
+    let mut peers: Vec<_> = (0..8).map(|_| bench.receiving(Receive::Multishot)).collect();
+    let (stream, place) = peers.last_mut().unwrap();
+    assert_eq!(bench.driver.places.split(*place).0, 1, "the first ring is full");
+    for round in 1..=50 {
+        bench.doze();
+        stream.write_all(b"x").unwrap();
+        assert!(bench.driver.sleep(Some(HANG)).unwrap(), "round {round}");
+        bench.driver.wake();
+        bench.until(|world| world.received(*place).len() == round);
+    }
 }
