@@ -1,6 +1,8 @@
 //! Requests and responses as applications see them. Plain values that may cross to another shard, except for the
 //! socket a response may carry.
 
+use std::borrow::Cow;
+
 use super::error::ApiError;
 use super::headers::Headers;
 use super::web_socket::WebSocket;
@@ -20,10 +22,16 @@ use super::web_socket::WebSocket;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    pub(crate) method: String,
-    pub(crate) target: String,
-    pub(crate) headers: Headers,
-    pub(crate) body: Vec<u8>,
+    // Boxed, for each future that a request passes through on its way to an object has room for it.
+    parts: Box<RequestParts>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct RequestParts {
+    method: Cow<'static, str>,
+    target: String,
+    headers: Headers,
+    body: Vec<u8>,
 }
 
 impl Request {
@@ -34,7 +42,21 @@ impl Request {
     /// assert_eq!((request.path(), request.query()), ("/score", Some("by=1")));
     /// ```
     pub fn new(method: &str, target: &str, body: impl Into<Vec<u8>>) -> Request {
-        Request { method: method.into(), target: target.into(), headers: Headers::new(), body: body.into() }
+        Request::with_parts(Cow::Owned(method.into()), target.into(), Headers::new(), body.into())
+    }
+
+    /// A request that a client has sent, its body not read yet.
+    pub(crate) fn received(method: &[u8], target: &[u8], headers: Headers) -> Request {
+        let method = match method {
+            // Nearly every request; a method of its own costs an allocation.
+            b"GET" => Cow::Borrowed("GET"),
+            other => Cow::Owned(String::from_utf8_lossy(other).into_owned()),
+        };
+        Request::with_parts(method, String::from_utf8_lossy(target).into_owned(), headers, Vec::new())
+    }
+
+    fn with_parts(method: Cow<'static, str>, target: String, headers: Headers, body: Vec<u8>) -> Request {
+        Request { parts: Box::new(RequestParts { method, target, headers, body }) }
     }
 
     /// The method, as it was sent.
@@ -44,7 +66,7 @@ impl Request {
     /// assert_eq!(request.method(), "GET");
     /// ```
     pub fn method(&self) -> &str {
-        &self.method
+        &self.parts.method
     }
 
     /// The request target, as it was sent (RFC 9112 3.2).
@@ -54,7 +76,7 @@ impl Request {
     /// assert_eq!(request.target(), "/a%20b?c");
     /// ```
     pub fn target(&self) -> &str {
-        &self.target
+        &self.parts.target
     }
 
     /// The whole URL, with the host the client named.
@@ -66,10 +88,10 @@ impl Request {
     /// # Ok::<(), dormouse::ApiError>(())
     /// ```
     pub fn url(&self) -> String {
-        if self.target.contains("://") {
-            return self.target.clone();
+        if self.parts.target.contains("://") {
+            return self.parts.target.clone();
         }
-        format!("http://{}{}", self.headers.get("Host").unwrap_or("localhost"), self.target)
+        format!("http://{}{}", self.parts.headers.get("Host").unwrap_or("localhost"), self.parts.target)
     }
 
     /// The path, without scheme, host and query, percent-encoding as it was sent.
@@ -81,9 +103,11 @@ impl Request {
     /// assert_eq!(Request::new("GET", "http://example.com", "").path(), "/");
     /// ```
     pub fn path(&self) -> &str {
-        let origin_form = match self.target.find("://") {
-            Some(at) => self.target[at + 3..].find('/').map_or("/", |slash| &self.target[at + 3 + slash..]),
-            None => &self.target,
+        let origin_form = match self.parts.target.find("://") {
+            Some(at) => self.parts.target[at + 3..]
+                .find('/')
+                .map_or("/", |slash| &self.parts.target[at + 3 + slash..]),
+            None => &self.parts.target,
         };
         origin_form.split(['?', '#']).next().unwrap_or("/")
     }
@@ -97,22 +121,27 @@ impl Request {
     /// assert_eq!(Request::new("GET", "/room", "").query(), None);
     /// ```
     pub fn query(&self) -> Option<&str> {
-        self.target.split_once('?').map(|(_, query)| query)
+        self.parts.target.split_once('?').map(|(_, query)| query)
     }
 
     /// The header fields.
     pub fn headers(&self) -> &Headers {
-        &self.headers
+        &self.parts.headers
     }
 
     /// The header fields, to change before the request is passed on.
     pub fn headers_mut(&mut self) -> &mut Headers {
-        &mut self.headers
+        &mut self.parts.headers
     }
 
     /// The body; at most `limits.body_bytes`.
     pub fn body(&self) -> &[u8] {
-        &self.body
+        &self.parts.body
+    }
+
+    /// For what is received of it.
+    pub(crate) fn body_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.parts.body
     }
 
     /// Whether the client asks for a WebSocket: the Upgrade field lists `websocket`, in any case (RFC 6455
@@ -128,7 +157,10 @@ impl Request {
     /// # assert!(!request.is_upgrade());
     /// ```
     pub fn is_upgrade(&self) -> bool {
-        self.headers.get_all("Upgrade").any(|value| crate::wire::list_contains(value.as_bytes(), "websocket"))
+        self.parts
+            .headers
+            .get_all("Upgrade")
+            .any(|value| crate::wire::list_contains(value.as_bytes(), "websocket"))
     }
 }
 

@@ -157,7 +157,7 @@ impl Mailbox {
     pub(crate) fn push(&self, event: Event) {
         let bytes = match &event {
             Event::Message { payload, .. } => payload.len(),
-            Event::Fetch(fetch) => fetch.request.body.len(),
+            Event::Fetch(fetch) => fetch.request.body().len(),
             _ => 0,
         };
         self.filling.borrow_mut().events.push_back(event);
@@ -195,7 +195,7 @@ impl Mailbox {
         let event = draining.pop_front()?;
         let bytes = match &event {
             Event::Message { payload, .. } => payload.len(),
-            Event::Fetch(fetch) => fetch.request.body.len(),
+            Event::Fetch(fetch) => fetch.request.body().len(),
             _ => 0,
         };
         self.waiting_events.set(self.waiting_events.get() - 1);

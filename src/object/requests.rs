@@ -126,7 +126,7 @@ impl Core {
             match &mut http.stage {
                 Stage::Answering => return Step::More,
                 Stage::Body(body) => {
-                    let progress = match body.decoder.decode(&http.received, &mut body.request.body) {
+                    let progress = match body.decoder.decode(&http.received, body.request.body_mut()) {
                         Ok(progress) => progress,
                         Err(error) => return Step::Refused(error),
                     };
@@ -153,13 +153,8 @@ impl Core {
         let mut fields: Vec<Field> = Vec::with_capacity(16);
         let head = &http.received[..length];
         let parsed = parse_head(head, limits, &mut fields)?;
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let request = Request {
-            method: text(parsed.method.of(head)),
-            target: text(parsed.target.of(head)),
-            headers: Headers::from_head(head, &fields),
-            body: Vec::new(),
-        };
+        let headers = Headers::from_head(head, &fields);
+        let request = Request::received(parsed.method.of(head), parsed.target.of(head), headers);
         let is_upgrade =
             fields_named(head, &fields, "upgrade").any(|value| list_contains(value, "websocket"));
         http.requests += 1;
@@ -169,7 +164,7 @@ impl Core {
             HeadKind::Upgrade(upgrade) => {
                 let origins = &self.settings().origins;
                 let is_allowed = origins.is_empty()
-                    || request.headers.get("Origin").is_some_and(|origin| {
+                    || request.headers().get("Origin").is_some_and(|origin| {
                         origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin))
                     });
                 http.accept = Some(upgrade.accept);
@@ -178,7 +173,7 @@ impl Core {
                 http.deflate =
                     negotiate_deflate(head, &fields, deflate.is_enabled.then_some(&deflate.terms))?;
                 http.offered_protocols = request
-                    .headers
+                    .headers()
                     .get_all("Sec-WebSocket-Protocol")
                     .flat_map(|value| value.split(',').map(|protocol| protocol.trim().to_owned()))
                     .collect();
