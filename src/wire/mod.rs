@@ -1,7 +1,7 @@
 //! `wire`: bytes <-> meaning.
 //!
-//! Owns the request head, the upgrade, request bodies, response heads, the frame head, the mask, UTF-8, and the
-//! session (fragments, control frames, close). Everything here is a state machine over `&[u8]` or `&mut [u8]` that a
+//! Owns the request head, the upgrade, request bodies, response heads, the frame head, the mask, UTF-8, the session
+//! (fragments, control frames, close), and the envelope of many messages in one. Everything here is a state machine over `&[u8]` or `&mut [u8]` that a
 //! caller drives at its own pace; it never touches a socket, a clock, a task, or another layer, and allocates nothing
 //! for a frame that lies whole in the received bytes.
 //!
@@ -24,9 +24,14 @@
 
 #![forbid(unsafe_code)]
 
+mod batch;
 mod http;
 mod websocket;
 
+pub use batch::{
+    BATCH_MESSAGES_MAX, Batch, BatchError, BatchFormat, BatchHead, BatchItem, BatchItemError, BatchItems,
+    BatchWriteError, BatchWriter, encode_batch_item,
+};
 pub use http::{
     BodyDecoder, BodyLength, BodyProgress, Field, FieldError, HEADERS_CEILING, HeadKind, HeadLimits,
     HeadScanner, Ordinary, ParsedHead, RequestError, Span, Upgrade, check_field, encode_refusal,

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use super::close;
+use crate::wire::BatchError;
 
 /// The peer broke the protocol. Answer with a Close frame of [`close_code`](Self::close_code), then close.
 ///
@@ -51,6 +52,8 @@ pub enum ProtocolError {
     TooManyFrames,
     /// A message of more bytes than [`SessionLimits::message_bytes_max`](super::SessionLimits).
     MessageTooLarge,
+    /// A message that begins as a batch envelope and is none, to an object that asked for batches.
+    Batch(BatchError),
 }
 
 impl ProtocolError {
@@ -70,7 +73,10 @@ impl ProtocolError {
             | Self::CloseCode => close::PROTOCOL_ERROR,
             // RFC 6455 8.1: fail the connection; 7.4.1: 1007 is the code for it
             // RFC 7692 names none: 1007, "not consistent with the type of the message", as `ws` has it
-            Self::TextNotUtf8 | Self::ReasonNotUtf8 | Self::CompressedData => close::INVALID_PAYLOAD,
+            // A batch is the message's type between the application and its clients
+            Self::TextNotUtf8 | Self::ReasonNotUtf8 | Self::CompressedData | Self::Batch(_) => {
+                close::INVALID_PAYLOAD
+            }
             // Not 1009: the message may be small, and a client that reads 1009 would send less instead of otherwise.
             Self::TooManyFrames => close::POLICY,
             Self::MessageTooLarge => close::TOO_BIG,
@@ -81,6 +87,7 @@ impl ProtocolError {
 impl fmt::Display for ProtocolError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
+            Self::Batch(error) => return write!(formatter, "RFC 6455 7.4.1: {error}"),
             Self::ReservedBits => "RFC 6455 5.2: a reserved bit is 0 unless an extension defines it",
             Self::UnknownOpCode => "RFC 6455 5.2: the opcode is not defined",
             Self::FragmentedControl => "RFC 6455 5.5: a control frame is not fragmented",
@@ -107,7 +114,7 @@ impl std::error::Error for ProtocolError {}
 mod tests {
     use super::*;
 
-    const ALL: [ProtocolError; 16] = {
+    const ALL: [ProtocolError; 20] = {
         use ProtocolError::*;
         [
             ReservedBits,
@@ -126,6 +133,10 @@ mod tests {
             CompressedData,
             TooManyFrames,
             MessageTooLarge,
+            Batch(BatchError::Version),
+            Batch(BatchError::Empty),
+            Batch(BatchError::TooManyMessages),
+            Batch(BatchError::Malformed),
         ]
     };
 
