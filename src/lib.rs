@@ -52,9 +52,9 @@ pub mod shard;
 pub mod wire;
 
 pub use object::{
-    ApiError, Broadcast, ConnectionId, Context, DurableObject, Env, Error, Headers, Message, Namespace,
-    ObjectId, ObjectStatus, ReadyState, Request, Response, Result, SlowReader, Stub, WebSocket,
-    WebSocketEvent, WebSocketEvents, WebSocketPair, WebSocketRequestResponsePair, Worker,
+    ApiError, Batcher, Batching, Broadcast, ConnectionId, Context, DurableObject, Env, Error, Headers,
+    Message, Namespace, ObjectId, ObjectStatus, ReadyState, Request, Response, Result, SlowReader, Stub,
+    WebSocket, WebSocketEvent, WebSocketEvents, WebSocketPair, WebSocketRequestResponsePair, Worker,
 };
 pub use server::Engine;
-pub use wire::ProtocolError;
+pub use wire::{Batch, BatchError, BatchFormat, BatchItem, BatchItemError, BatchItems, ProtocolError};

@@ -53,13 +53,16 @@ async fn handle<T: DurableObject>(
     event: Event,
 ) -> Result<()> {
     match event {
-        Event::Message { socket, kind, payload } => {
+        Event::Message { socket, kind, payload, batch: head } => {
             let ws = core.handle_of(socket);
             let batch = mailbox.bytes();
             let bytes = match &payload {
                 PayloadAt::Batch(range) => &batch[range.start as usize..range.end as usize],
                 PayloadAt::Own(bytes) => bytes,
             };
+            if let Some(head) = head {
+                return instance.web_socket_batch(&ws, head.of(bytes)).await;
+            }
             let message = match kind {
                 MessageKind::Binary => Message::Binary(bytes),
                 // The session has let only UTF-8 pass; this is the proof for the type, at several GB/s.

@@ -3,6 +3,7 @@
 
 use std::rc::Rc;
 
+use super::batches::Address;
 use super::core::Core;
 use super::delivery::Queued;
 use super::durable_object::SlowReader;
@@ -77,6 +78,17 @@ impl<'a> Broadcast<'a> {
 
 impl Core {
     fn broadcast(
+        self: &Rc<Core>,
+        object: Key,
+        message: Message<'_>,
+        tag: Option<&str>,
+        except: Option<Key>,
+    ) -> usize {
+        self.flush_batch(object, tag.map_or(Address::Everyone, Address::Tag));
+        self.broadcast_now(object, message, tag, except)
+    }
+
+    pub(crate) fn broadcast_now(
         self: &Rc<Core>,
         object_key: Key,
         message: Message<'_>,

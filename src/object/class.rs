@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 
 use super::actor;
+use super::batching::Batching;
 use super::core::Core;
 use super::durable_object::{DurableObject, SlowReader};
 use super::mailbox::Mailbox;
@@ -17,6 +18,7 @@ type Start =
 pub(crate) struct Class {
     pub(crate) binding: String,
     pub(crate) slow_reader: SlowReader,
+    pub(crate) batching: Option<Batching>,
     pub(crate) start: Start,
 }
 
@@ -25,6 +27,7 @@ impl Class {
         Class {
             binding: binding.to_owned(),
             slow_reader: T::SLOW_READER,
+            batching: T::BATCHING,
             start: Box::new(|core, object, mailbox| Box::pin(actor::run::<T>(core, object, mailbox))),
         }
     }

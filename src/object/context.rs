@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use super::auto_response::WebSocketRequestResponsePair;
+use super::batcher::Batcher;
 use super::broadcast::Broadcast;
 use super::core::Core;
 use super::error::ApiError;
@@ -210,6 +211,28 @@ impl Context {
     /// ```
     pub fn broadcast<'a>(&'a self, message: impl Into<Message<'a>>) -> Broadcast<'a> {
         Broadcast::new(&self.core, self.object, message.into())
+    }
+
+    /// The messages that wait for all of the object's sockets, or for those with a tag, to leave in one envelope, encoded
+    /// once. When they leave, [`DurableObject::BATCHING`](super::DurableObject::BATCHING) says; or
+    /// [`Batcher::flush`]. The object does not hibernate before. Sockets that are accepted or tagged meanwhile get them
+    /// too.
+    ///
+    /// What is said to one address, which is everybody, a tag, or one socket, arrives in the order in which it was said,
+    /// in batches or not: a broadcast to the same address has the batch leave before it. Between addresses a batch that
+    /// waits is overtaken. Before a socket is closed by the object, what waits for it leaves.
+    ///
+    /// ```no_run
+    /// # fn example(ctx: dormouse::Context, id: u16, x: u16, y: u16) -> Result<(), dormouse::ApiError> {
+    /// ctx.batch(None).push(&(id, x, y))?;
+    /// ctx.batch(Some("red")).push("defend!")?;
+    /// // Both wait; this is for everybody, so the position leaves before it. The reds wait on.
+    /// ctx.broadcast("the game ends").send();
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn batch<'a>(&self, tag: Option<&'a str>) -> Batcher<'a> {
+        Batcher::of_object(&self.core, self.object, tag)
     }
 
     /// Sets, or with `None` removes, the pair with which the engine answers without waking the object.

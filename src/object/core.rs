@@ -62,6 +62,11 @@ pub(crate) struct Core {
     pub(crate) inflaters: RefCell<Inflaters>,
     /// Connections with something to send.
     pub(crate) dirty: RefCell<Vec<Place>>,
+    /// Batches of all objects that wait.
+    pub(crate) batches_waiting: Cell<usize>,
+    /// Empty buffers for the next batches, and one for a message on its way into one.
+    pub(crate) batch_buffers: RefCell<Vec<Vec<u8>>>,
+    pub(crate) batch_item: Cell<Vec<u8>>,
     pub(crate) tasks: Tasks,
     pub(crate) calls: Calls,
     pub(crate) timers: RefCell<Timers>,
@@ -114,6 +119,9 @@ impl Core {
             compressor: RefCell::new(compressor),
             inflaters: RefCell::default(),
             dirty: RefCell::default(),
+            batches_waiting: Cell::new(0),
+            batch_buffers: RefCell::default(),
+            batch_item: Cell::default(),
             tasks: Tasks::default(),
             calls: Calls::default(),
             timers: RefCell::default(),

@@ -100,6 +100,14 @@ pub struct ShardCounters {
     pub deflate_context_bytes: Counter,
     /// Contexts taken back from idle connections because others needed the memory.
     pub deflate_contexts_given_back: Counter,
+    /// Batches received, each a message received.
+    pub batches_received: Counter,
+    /// Messages in them.
+    pub batched_messages_received: Counter,
+    /// Batches that left: one for everybody counts once.
+    pub batches_sent: Counter,
+    /// Messages in them.
+    pub batched_messages_sent: Counter,
     /// Messages answered by an auto-response pair.
     pub auto_responses: Counter,
     /// Sockets closed with 1013 because they did not read.
@@ -114,7 +122,7 @@ pub struct ShardCounters {
     pub close_timeouts: Counter,
     /// Connections closed because a request did not arrive in time.
     pub request_timeouts: Counter,
-    /// Violations of RFC 6455 by peers.
+    /// Violations of RFC 6455 by peers, and broken batches.
     pub protocol_errors: Counter,
     /// Times a socket's reading was paused because of too many control frames.
     pub control_pauses: Counter,

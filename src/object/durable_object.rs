@@ -1,12 +1,13 @@
 //! What applications implement: an object and a worker. Owns the traits and their defaults.
 
+use super::batching::Batching;
 use super::context::Context;
 use super::env::Env;
 use super::error::Result;
 use super::http::{Request, Response};
 use super::message::Message;
 use super::web_socket::WebSocket;
-use crate::wire::ProtocolError;
+use crate::wire::{Batch, ProtocolError};
 
 /// What to do with a message for a socket that has `limits.output_bytes_per_socket` waiting because its client does
 /// not read.
@@ -82,6 +83,22 @@ pub trait DurableObject: Sized + 'static {
     /// ```
     const SLOW_READER: SlowReader = SlowReader::Close;
 
+    /// That messages go in batches, and how. Messages of clients that are envelopes of this format then reach
+    /// [`web_socket_batch`](DurableObject::web_socket_batch), and [`Context::batch`] works. `None` is neither: every
+    /// message is what it is.
+    ///
+    /// ```
+    /// # use dormouse::*;
+    /// # struct Arena;
+    /// # impl DurableObject for Arena {
+    /// const BATCHING: Option<Batching> = Some(Batching::json().delay_ms(50).messages(64));
+    /// #     async fn new(_ctx: Context, _env: Env) -> Result<Arena> {
+    /// #         Ok(Arena)
+    /// #     }
+    /// # }
+    /// ```
+    const BATCHING: Option<Batching> = None;
+
     /// Makes the instance, at the first event and at each wake, before the event is delivered. Sockets that stayed
     /// connected are in [`Context::get_web_sockets`] already. Keep it short.
     ///
@@ -100,6 +117,39 @@ pub trait DurableObject: Sized + 'static {
 
     /// A message of an accepted socket.
     async fn web_socket_message(&mut self, _ws: &WebSocket, _message: Message<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    /// A message of an accepted socket that is a batch envelope of the class's [`BATCHING`](DurableObject::BATCHING);
+    /// `web_socket_message` does not hear of it. It has at least one message and at most 4,096. One that is broken
+    /// reaches neither: the client is told with 1007, and `web_socket_error` hears of it. A message in it that is not
+    /// what was expected is for the handler to judge.
+    ///
+    /// ```
+    /// # use dormouse::*;
+    /// # struct Arena {
+    /// #     ctx: Context,
+    /// # }
+    /// # impl DurableObject for Arena {
+    /// #     async fn new(ctx: Context, _env: Env) -> Result<Arena> {
+    /// #         Ok(Arena { ctx })
+    /// #     }
+    /// async fn web_socket_batch(&mut self, ws: &WebSocket, batch: Batch<'_>) -> Result<()> {
+    ///     for item in batch {
+    ///         match item.read::<(u16, u16)>() {
+    ///             Ok((x, y)) => self.ctx.batch(None).push(&(x, y))?,
+    ///             Err(error) => {
+    ///                 println!("{:?}: {error}", ws.connection_id());
+    ///                 ws.close(1007, "send two numbers")?;
+    ///                 break;
+    ///             }
+    ///         }
+    ///     }
+    ///     Ok(())
+    /// }
+    /// # }
+    /// ```
+    async fn web_socket_batch(&mut self, _ws: &WebSocket, _batch: Batch<'_>) -> Result<()> {
         Ok(())
     }
 

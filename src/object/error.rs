@@ -67,6 +67,13 @@ pub enum ApiError {
     NotAccepted,
     /// `send` after the application's own `close`.
     SendAfterClose,
+    /// A batch of an object whose class has no [`BATCHING`](super::DurableObject::BATCHING).
+    NotBatching,
+    /// A message that cannot be put into a batch.
+    BatchMessage {
+        /// What serde says.
+        message: String,
+    },
     /// A close code that an application may not send.
     InvalidCloseCode {
         /// The code.
@@ -175,6 +182,10 @@ impl fmt::Display for ApiError {
                 "You must call one of accept() or state.acceptWebSocket() on this WebSocket before sending messages.",
             ),
             ApiError::SendAfterClose => f.write_str("Can't call WebSocket send() after close()."),
+            ApiError::NotBatching => {
+                f.write_str("the class of this object has no BATCHING: its clients would not know a batch")
+            }
+            ApiError::BatchMessage { message } => f.write_str(message),
             ApiError::InvalidCloseCode { code } => write!(f, "Invalid WebSocket close code: {code}."),
             ApiError::CloseReasonTooLong { bytes } => {
                 write!(f, "WebSocket close reason must not be longer than 123 bytes; it has {bytes}.")

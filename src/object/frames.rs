@@ -18,8 +18,8 @@ enum Forwarded {
     Yes,
     /// There is an answer that the outbox has no room for.
     NoRoom,
-    /// Too much waits for its object.
-    NoMemory,
+    /// Too much waits for its object, or it is broken.
+    Failed(ProtocolError),
 }
 
 /// What is left to do when no table is borrowed any more.
@@ -27,8 +27,6 @@ enum Then {
     Nothing,
     /// The session ended.
     Stop,
-    /// The shard's budget for unfinished messages is used up, or the object's for those that wait.
-    NoMemory,
     Failed(ProtocolError),
 }
 
@@ -56,7 +54,7 @@ impl Core {
                         match self.forward_message(place, connection, kind, payload) {
                             Forwarded::Yes => {}
                             Forwarded::NoRoom => refused += 1,
-                            Forwarded::NoMemory => return Then::NoMemory,
+                            Forwarded::Failed(error) => return Then::Failed(error),
                         }
                     }
                     Ok(Some(wire::Event::Ping(payload))) => {
@@ -94,7 +92,6 @@ impl Core {
         match then {
             Some(Then::Nothing) | None => {}
             Some(Then::Stop) => self.drop_connection(place),
-            Some(Then::NoMemory) => self.fail_connection(place, ProtocolError::MessageTooLarge),
             Some(Then::Failed(error)) => self.fail_connection(place, error),
         }
     }
@@ -118,7 +115,7 @@ impl Core {
         };
         match self.take_message(key, kind, payload) {
             Taken::Answer(auto) => return self.queue_answer(place, connection, &auto.frame),
-            Taken::TooMuch => return Forwarded::NoMemory,
+            Taken::Failed(error) => return Forwarded::Failed(error),
             Taken::Full if open.pause == Pause::Not => {
                 open.pause = Pause::Mailbox;
                 self.effect(Effect::Pause(place));
@@ -190,7 +187,7 @@ impl Core {
             connection.deadline = Moment::not_before(deadline);
             self.look_by(place, connection, deadline);
             if let Phase::Open(open) = &mut connection.phase {
-                // It has ended already, unless it was this shard's budget that failed it.
+                // It has ended already, unless it was a budget or a broken batch that failed it.
                 open.session.end();
             }
             match &mut connection.phase {
@@ -237,6 +234,8 @@ impl Core {
             self.reassembly_bytes.set(total);
         }
         open.reassembly_bytes = u32::try_from(held).unwrap_or(u32::MAX);
-        if grows && total > self.settings().reassembly_bytes_max { Then::NoMemory } else { Then::Nothing }
+        // The shard's budget for unfinished messages is used up.
+        let fails = grows && total > self.settings().reassembly_bytes_max;
+        if fails { Then::Failed(ProtocolError::MessageTooLarge) } else { Then::Nothing }
     }
 }

@@ -12,7 +12,7 @@ use super::planted::{Bug, is_planted};
 use super::remote::{Attached, Command, EventBatch, FarConnection, FarEvent, Recipients};
 use super::slab::Key;
 use super::socket::Link;
-use crate::wire::{Payload, ProtocolError, close, encode_close};
+use crate::wire::{Payload, close, encode_close};
 
 impl Core {
     /// Whether the connection of a socket that was just accepted is to stay where it is.
@@ -131,7 +131,7 @@ impl Core {
             Taken::Dropped => {
                 self.command(far.shard, Command::Done { to: (far.place, far.id), events: 1 });
             }
-            Taken::TooMuch => self.take_error(key, ProtocolError::MessageTooLarge),
+            Taken::Failed(error) => self.take_error(key, error),
         }
     }
 

@@ -15,7 +15,7 @@ use super::remote::Command;
 use super::slab::Key;
 use super::socket::{Link, Socket};
 use super::standard::WebSocketEvent;
-use crate::wire::{MessageKind, Payload, ProtocolError, close};
+use crate::wire::{BatchHead, MessageKind, Payload, ProtocolError, close};
 
 /// What became of a message.
 pub(crate) enum Taken {
@@ -27,8 +27,8 @@ pub(crate) enum Taken {
     Answer(Rc<AutoResponse>),
     /// Nobody wants it.
     Dropped,
-    /// There is no memory for it.
-    TooMuch,
+    /// There is no memory for it, or it is broken.
+    Failed(ProtocolError),
 }
 
 impl Core {
@@ -43,7 +43,7 @@ impl Core {
         let Some(object) = objects.get_mut(socket.object) else { return Taken::Dropped };
         if socket.is_standard {
             if matches!(payload, Payload::Assembled(_)) && self.is_overfull(object) {
-                return Taken::TooMuch;
+                return Taken::Failed(ProtocolError::MessageTooLarge);
             }
             object.messages_received += 1;
             return match object.standard.push(key, WebSocketEvent::message(kind, &payload)) {
@@ -70,18 +70,38 @@ impl Core {
             return Taken::Answer(auto.clone());
         }
         if matches!(payload, Payload::Assembled(_)) && self.is_overfull(object) {
-            return Taken::TooMuch;
+            return Taken::Failed(ProtocolError::MessageTooLarge);
         }
+        let batch = match self.batch_head(object, kind, &payload) {
+            Ok(batch) => batch,
+            Err(error) => return Taken::Failed(error),
+        };
         object.messages_received += 1;
         socket.pending_events += 1;
         match payload {
-            Payload::InPlace(bytes) => object.mailbox.push_message(key, kind, bytes),
+            Payload::InPlace(bytes) => object.mailbox.push_message(key, kind, bytes, batch),
             Payload::Assembled(bytes) => {
                 let payload = PayloadAt::Own(bytes);
-                object.mailbox.push(Event::Message { socket: key, kind, payload });
+                object.mailbox.push(Event::Message { socket: key, kind, payload, batch });
             }
         }
         self.bounded(object)
+    }
+
+    /// Whether a message is an envelope, if the object's class asked for batches.
+    fn batch_head(
+        &self,
+        object: &Object,
+        kind: MessageKind,
+        payload: &[u8],
+    ) -> Result<Option<BatchHead>, ProtocolError> {
+        let Some(batching) = self.shared.classes[usize::from(object.class)].batching else { return Ok(None) };
+        let head = BatchHead::parse(batching.format(), kind, payload).map_err(ProtocolError::Batch)?;
+        if let Some(head) = &head {
+            self.counters.batches_received.add(1);
+            self.counters.batched_messages_received.add(head.messages() as u64);
+        }
+        Ok(head)
     }
 
     fn bounded(&self, object: &Object) -> Taken {

@@ -104,7 +104,7 @@ impl Core {
     }
 
     /// Nothing waits and nothing runs: hibernate at once, or look again when the idle time is over.
-    fn consider_idle(&self, key: Key) {
+    pub(crate) fn consider_idle(&self, key: Key) {
         let mut objects = self.objects.borrow_mut();
         let Some(object) = objects.get_mut(key) else { return };
         let Some(idle_ms) = self.idle_time(object) else { return };
@@ -118,7 +118,8 @@ impl Core {
 
     /// How long the object must be idle to be dropped; `None` when it must stay.
     fn idle_time(&self, object: &Object) -> Option<u64> {
-        if object.tick_ms.is_some() {
+        // SEMANTICS 2: a batch that waits is a timer that is pending.
+        if object.tick_ms.is_some() || object.has_batches() {
             return None;
         }
         match self.settings().hibernation_idle_ms {
@@ -178,6 +179,7 @@ impl Core {
         if let Some(object) = self.objects.borrow_mut().get_mut(key) {
             object.tick_ms = None;
             object.tick_number += 1;
+            object.batches.take_if(|batches| batches.is_empty());
             if std::mem::take(&mut object.is_constructed) {
                 let awake = &self.counters.namespaces[usize::from(object.class)].awake;
                 awake.set(awake.get() - 1);
@@ -217,7 +219,8 @@ impl Core {
         let Some(object) = objects.get(key) else { return };
         if object.actor.is_none() && object.roster.is_empty() && object.mailbox.is_empty() {
             self.names.borrow_mut().remove(&(object.class, object.id.bytes()));
-            objects.remove(key);
+            let removed = objects.remove(key);
+            self.forget_batches(removed.as_ref().and_then(|object| object.batches.as_deref()));
         }
     }
 
@@ -241,6 +244,8 @@ impl Core {
     /// A handler failed: its event ends, its instance goes, the next event makes another.
     pub(crate) fn fail_instance(self: &Rc<Core>, key: Key, mailbox: &Mailbox, error: Error) {
         tracing::warn!(object = %self.label_of(key), %error, "a handler failed");
+        // What it said before, before what is said about it.
+        self.flush_batches(key);
         self.fail_current(mailbox, error);
         self.resume_if_relieved(key);
         self.count_failure(key);
@@ -253,6 +258,7 @@ impl Core {
     /// SEMANTICS 1: the event's caller gets an error; sockets get 1011 and hear no more of this object.
     fn fail_construction(self: &Rc<Core>, key: Key, mailbox: &Mailbox, error: Error) {
         tracing::warn!(object = %self.label_of(key), %error, "the constructor failed");
+        self.flush_batches(key);
         self.count_failure(key);
         let message = format!("its constructor failed: {error}");
         while let Some(event) = mailbox.pop() {

@@ -23,7 +23,7 @@ use super::auto_response::AutoResponse;
 use super::calls::{FetchEvent, Reply};
 use super::error::Error;
 use super::slab::Key;
-use crate::wire::{MessageKind, ProtocolError};
+use crate::wire::{BatchHead, MessageKind, ProtocolError};
 
 /// Capacity that an empty batch may keep, bytes.
 const KEPT_BYTES_MAX: usize = 64 << 10;
@@ -35,6 +35,8 @@ pub(crate) enum Event {
         socket: Key,
         kind: MessageKind,
         payload: PayloadAt,
+        /// Present when it is an envelope, and its object asked for batches.
+        batch: Option<BatchHead>,
     },
     Close {
         socket: Key,
@@ -145,12 +147,18 @@ pub(crate) struct Mailbox {
 
 impl Mailbox {
     /// Appends a message and copies its bytes into the batch.
-    pub(crate) fn push_message(&self, socket: Key, kind: MessageKind, bytes: &[u8]) {
+    pub(crate) fn push_message(
+        &self,
+        socket: Key,
+        kind: MessageKind,
+        bytes: &[u8],
+        batch: Option<BatchHead>,
+    ) {
         let mut filling = self.filling.borrow_mut();
         let start = filling.bytes.len() as u32;
         filling.bytes.extend_from_slice(bytes);
         let payload = PayloadAt::Batch(start..start + bytes.len() as u32);
-        filling.events.push_back(Event::Message { socket, kind, payload });
+        filling.events.push_back(Event::Message { socket, kind, payload, batch });
         self.count(1, bytes.len());
     }
 
@@ -257,11 +265,11 @@ mod tests {
     #[test]
     fn bytes_of_a_running_event_stay_while_more_arrives() {
         let mailbox = Mailbox::default();
-        mailbox.push_message(SOCKET, MessageKind::Text, b"first");
+        mailbox.push_message(SOCKET, MessageKind::Text, b"first", None);
         let first = mailbox.pop().unwrap();
         let borrowed = mailbox.bytes();
         for _ in 0..1_000 {
-            mailbox.push_message(SOCKET, MessageKind::Text, b"later");
+            mailbox.push_message(SOCKET, MessageKind::Text, b"later", None);
         }
         assert_eq!(borrowed.as_slice(), b"first");
         drop(borrowed);
@@ -275,7 +283,7 @@ mod tests {
         let mailbox = Mailbox::default();
         let mut seen = Vec::new();
         for n in 0..100u32 {
-            mailbox.push_message(SOCKET, MessageKind::Text, n.to_string().as_bytes());
+            mailbox.push_message(SOCKET, MessageKind::Text, n.to_string().as_bytes(), None);
             if n % 3 == 0 {
                 let event = mailbox.pop().unwrap();
                 seen.push(text(&mailbox, &event));

@@ -7,6 +7,9 @@
 mod actor;
 mod addresses;
 mod auto_response;
+mod batcher;
+mod batches;
+mod batching;
 mod broadcast;
 mod builder;
 mod calls;
@@ -62,6 +65,8 @@ mod worker;
 mod world;
 
 pub use auto_response::WebSocketRequestResponsePair;
+pub use batcher::Batcher;
+pub use batching::Batching;
 pub use broadcast::Broadcast;
 pub use builder::{WorldBuilder, WorldPlan};
 pub use context::Context;

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::auto_response::AutoResponse;
+use super::batches::Batches;
 use super::id::ObjectId;
 use super::mailbox::Mailbox;
 use super::roster::Roster;
@@ -23,6 +24,10 @@ pub(crate) struct Object {
     pub(crate) auto_response: Option<Rc<AutoResponse>>,
     pub(crate) event_timeout_ms: Option<u64>,
     pub(crate) tick_ms: Option<u64>,
+    /// Absent while the object has never batched since it woke.
+    pub(crate) batches: Option<Box<Batches>>,
+    /// A timer will look which of them are due.
+    pub(crate) has_batch_timer: bool,
     /// Tells the interval in force from earlier ones.
     pub(crate) tick_number: u64,
     pub(crate) last_event_ms: u64,
@@ -50,6 +55,8 @@ impl Object {
             auto_response: None,
             event_timeout_ms: None,
             tick_ms: None,
+            batches: None,
+            has_batch_timer: false,
             tick_number: 0,
             last_event_ms: now_ms,
             has_idle_timer: false,
@@ -59,6 +66,11 @@ impl Object {
             messages_received: 0,
             messages_sent: 0,
         }
+    }
+
+    /// Messages that it said wait to leave.
+    pub(crate) fn has_batches(&self) -> bool {
+        self.batches.as_ref().is_some_and(|batches| !batches.is_empty())
     }
 
     /// Events that wait for the object, whoever of it reads them, and their bytes.

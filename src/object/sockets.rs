@@ -121,21 +121,28 @@ impl Core {
     }
 
     pub(crate) fn send(self: &Rc<Core>, key: Key, message: Message<'_>) -> Result<(), ApiError> {
+        self.flush_batch_of_socket(key);
+        self.send_now(key, message).map(drop)
+    }
+
+    /// Whether it was queued.
+    pub(crate) fn send_now(self: &Rc<Core>, key: Key, message: Message<'_>) -> Result<bool, ApiError> {
         let policy = {
             let (mut objects, sockets) = (self.objects.borrow_mut(), self.sockets.borrow());
             // SEMANTICS 4: what is sent when the peer is gone is ignored.
-            let Some(socket) = sockets.get(key) else { return Ok(()) };
+            let Some(socket) = sockets.get(key) else { return Ok(false) };
             if socket.closed_by_application {
                 return Err(ApiError::SendAfterClose);
             }
-            let Some(object) = objects.get_mut(socket.object) else { return Ok(()) };
+            let Some(object) = objects.get_mut(socket.object) else { return Ok(false) };
             object.messages_sent += 1;
             self.shared.classes[usize::from(object.class)].slow_reader
         };
-        if self.queue_forms(key, policy, Forms::for_one(message)) {
+        let is_queued = self.queue_forms(key, policy, Forms::for_one(message));
+        if is_queued {
             self.counters.frames_queued.add(1);
         }
-        Ok(())
+        Ok(is_queued)
     }
 
     pub(crate) fn close_slow_reader(&self, key: Key) {
@@ -143,7 +150,7 @@ impl Core {
         self.start_close(key, Some(close::TRY_AGAIN_LATER), "the client does not read");
     }
 
-    pub(crate) fn close(&self, key: Key, code: Option<u16>, reason: &str) -> Result<(), ApiError> {
+    pub(crate) fn close(self: &Rc<Core>, key: Key, code: Option<u16>, reason: &str) -> Result<(), ApiError> {
         let (is_done, completes) = match self.sockets.borrow().get(key) {
             Some(socket) => {
                 let is_done = socket.closed_by_application || matches!(socket.link, Link::Gone);
@@ -172,6 +179,7 @@ impl Core {
         if reason.len() > close::REASON_BYTES_MAX {
             return Err(ApiError::CloseReasonTooLong { bytes: reason.len() });
         }
+        self.flush_batches_for(key);
         self.close_for_application(key, code, reason);
         Ok(())
     }

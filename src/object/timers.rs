@@ -18,6 +18,8 @@ pub(crate) enum Timer {
     Retry(Key),
     /// The object's tick, of the interval with this number.
     Tick(Key, u64),
+    /// See which of the object's batches are old enough to leave.
+    Batches(Key),
     /// Wake a sleeping handler: number of the sleep.
     Sleep(u64),
     /// Give up waiting for the answer to a call: number of the call.

@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use serde::{Serialize, de::DeserializeOwned};
 
+use super::batcher::Batcher;
 use super::core::Core;
 use super::directory::ConnectionId;
 use super::driver::ShardId;
@@ -248,6 +249,23 @@ impl WebSocket {
     pub fn send<'a>(&self, message: impl Into<Message<'a>>) -> Result<(), ApiError> {
         let (core, key) = self.locate().ok_or(ApiError::NotAccepted)?;
         core.send(key, message.into())
+    }
+
+    /// The messages that wait for this socket alone, to leave in one envelope; see [`Context::batch`](super::Context::batch).
+    /// A [`WebSocket::send`] has them leave before it.
+    ///
+    /// ```no_run
+    /// # fn example(ws: dormouse::WebSocket) -> Result<(), dormouse::ApiError> {
+    /// let answers = ws.batch();
+    /// for line in ["one", "two", "three"] {
+    ///     answers.push(line)?;
+    /// }
+    /// answers.flush();
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn batch(&self) -> Batcher<'static> {
+        Batcher::of_socket(self.locate())
     }
 
     /// Starts the closing handshake, or completes it when the client has begun it. `code` is 1000-1003, 1007-1014

@@ -235,6 +235,7 @@ impl World {
                 Some(Timer::Event(object, number)) => core.event_timed_out(object, number),
                 Some(Timer::Retry(object)) => core.wake_object(object),
                 Some(Timer::Tick(object, number)) => core.tick(object, number),
+                Some(Timer::Batches(object)) => core.batches_due(object),
                 Some(Timer::Sleep(call)) => core.end_sleep(call),
                 Some(Timer::Call(call)) => core.time_out_call(call),
             }
@@ -316,6 +317,10 @@ impl World {
     /// ```
     pub fn begin_drain(&self) {
         self.core.is_draining.set(true);
+        let objects: Vec<super::slab::Key> = self.core.objects.borrow().keys().collect();
+        for object in objects {
+            self.core.flush_batches(object);
+        }
         let count = self.core.connections.borrow().len();
         for place in (0..count as u32).map(Place) {
             self.core.drain_connection(place);

@@ -117,6 +117,10 @@ const COUNTERS: &[(&str, &str, OfShard)] = &[
     ("deflate_contexts_given_back", "Contexts taken from idle connections for lack of memory", |shard| {
         &shard.deflate_contexts_given_back
     }),
+    ("batches_received", "Batches received, each a message", |shard| &shard.batches_received),
+    ("batched_messages_received", "Messages in them", |shard| &shard.batched_messages_received),
+    ("batches_sent", "Batches that left; one for everybody counts once", |shard| &shard.batches_sent),
+    ("batched_messages_sent", "Messages in them", |shard| &shard.batched_messages_sent),
     ("auto_responses", "Messages answered by an auto-response pair", |shard| &shard.auto_responses),
     ("slow_readers_closed", "Sockets closed because they did not read", |shard| &shard.slow_readers_closed),
     ("messages_dropped", "Messages dropped because a socket did not read", |shard| &shard.messages_dropped),
@@ -125,7 +129,9 @@ const COUNTERS: &[(&str, &str, OfShard)] = &[
     }),
     ("ping_timeouts", "Connections that did not answer a ping", |shard| &shard.ping_timeouts),
     ("close_timeouts", "Connections that did not answer a Close", |shard| &shard.close_timeouts),
-    ("protocol_errors", "Violations of RFC 6455 by clients", |shard| &shard.protocol_errors),
+    ("protocol_errors", "Violations of RFC 6455 by clients, and broken batches", |shard| {
+        &shard.protocol_errors
+    }),
     ("control_pauses", "Times a socket's reading paused for its control frames", |shard| {
         &shard.control_pauses
     }),
