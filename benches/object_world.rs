@@ -1,4 +1,5 @@
-//! What the object layer costs without a kernel: a message echoed, a broadcast, an object woken and put to sleep.
+//! What the object layer costs without a kernel: a message echoed, a broadcast, messages in a batch, an object woken and
+//! put to sleep.
 //!
 //! A world is driven by hand, as the shard's driver does it, and what it sends is counted and thrown away. Compare
 //! with tuning.md, which has the same figures with the kernel's part.
@@ -9,16 +10,23 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use dormouse::object::driver::{Effects, Now, Outgoing, Place, ShardId, Shortfall, Transmit};
 use dormouse::object::{Settings, World, WorldBuilder};
 use dormouse::{
-    Context, DurableObject, Env, Message, Request, Response, Result, WebSocket, WebSocketPair, Worker,
+    Batching, Context, DurableObject, Env, Message, Request, Response, Result, WebSocket, WebSocketPair,
+    Worker,
 };
 
 struct Room {
     ctx: Context,
+    encoded: Vec<u8>,
 }
 
+/// Who, and where: 8 bytes of MessagePack.
+const POSITION: (u8, u16, u16) = (7, 800, 450);
+
 impl DurableObject for Room {
+    const BATCHING: Option<Batching> = Some(Batching::message_pack().messages(64));
+
     async fn new(ctx: Context, _env: Env) -> Result<Room> {
-        Ok(Room { ctx })
+        Ok(Room { ctx, encoded: Vec::new() })
     }
 
     async fn fetch(&mut self, _request: Request) -> Result<Response> {
@@ -29,6 +37,12 @@ impl DurableObject for Room {
 
     async fn web_socket_message(&mut self, ws: &WebSocket, message: Message<'_>) -> Result<()> {
         match message {
+            Message::Text("push") => self.ctx.batch(None).push(&POSITION)?,
+            Message::Text("tell") => {
+                self.encoded.clear();
+                rmp_serde::encode::write(&mut self.encoded, &POSITION)?;
+                self.ctx.broadcast(&self.encoded).send();
+            }
             Message::Text(_) => ws.send(message)?,
             Message::Binary(_) => {
                 self.ctx.broadcast(message).send();
@@ -149,6 +163,29 @@ fn broadcast(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// 64 messages of 8 bytes to 1,000 sockets: each a broadcast, or together a batch. Both spread over 64 turns, as they come
+/// in a game, and in one.
+fn batch(criterion: &mut Criterion) {
+    const MESSAGES: u32 = 64;
+    const SOCKETS: usize = 1_000;
+    let mut group = criterion.benchmark_group("64 messages to 1000 sockets");
+    group.throughput(Throughput::Elements(u64::from(MESSAGES) * SOCKETS as u64));
+    let mut bench = Bench::with_sockets(SOCKETS as u32, Settings::default());
+    for (name, word, sends) in [("broadcasts", "tell", MESSAGES as usize), ("a batch", "push", 1)] {
+        let mut frame = frame(1, word.as_bytes());
+        group.bench_function(BenchmarkId::new(name, "64 turns"), |bencher| {
+            bencher.iter(|| {
+                let sent: usize = (0..MESSAGES).map(|_| bench.receive(1, black_box(&mut frame))).sum();
+                assert_eq!(sent, sends * SOCKETS);
+            });
+        });
+        group.bench_function(BenchmarkId::new(name, "1 turn"), |bencher| {
+            bencher.iter(|| assert_eq!(bench.receive(MESSAGES, black_box(&mut frame)), SOCKETS));
+        });
+    }
+    group.finish();
+}
+
 fn echo(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("echo");
     let mut bench = Bench::with_sockets(1_000, Settings::default());
@@ -193,5 +230,5 @@ fn hibernate_and_wake(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, broadcast, echo, handshake, hibernate_and_wake);
+criterion_group!(benches, broadcast, batch, echo, handshake, hibernate_and_wake);
 criterion_main!(benches);

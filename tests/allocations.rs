@@ -1,5 +1,5 @@
 //! What a message costs in memory: nothing new for an echo, nothing for each recipient of a broadcast, nothing for
-//! an auto-response; and what a sleeping object gives back.
+//! an auto-response, nothing for each message of a batch; and what a sleeping object gives back.
 //!
 //! A file of its own, because the allocator that counts is that of the whole test program.
 
@@ -11,8 +11,8 @@ use std::cell::Cell;
 use dormouse::object::driver::{Effects, Outgoing, Place, Shortfall, Transmit};
 use dormouse::object::{Settings, World, WorldBuilder};
 use dormouse::{
-    Context, DurableObject, Env, Message, Request, Response, Result, WebSocket, WebSocketPair,
-    WebSocketRequestResponsePair, Worker,
+    Batch, Batching, Context, DurableObject, Env, Message, Request, Response, Result, WebSocket,
+    WebSocketPair, WebSocketRequestResponsePair, Worker,
 };
 use support::deflate::{Deflate, listing};
 use support::deflating::Deflating;
@@ -81,7 +81,7 @@ fn peak_of(work: impl FnOnce()) -> i64 {
     PEAK_BYTES.with(Cell::get) - before
 }
 
-/// Echoes text, broadcasts binary; heavy in memory.
+/// Echoes text, broadcasts binary, batches what comes in batches; heavy in memory.
 struct Parrot {
     ctx: Context,
     ballast: Vec<u8>,
@@ -90,6 +90,8 @@ struct Parrot {
 const BALLAST_BYTES: usize = 16 << 10;
 
 impl DurableObject for Parrot {
+    const BATCHING: Option<Batching> = Some(Batching::json().messages(64));
+
     async fn new(ctx: Context, _env: Env) -> Result<Parrot> {
         ctx.set_web_socket_auto_response(WebSocketRequestResponsePair::new("ping", "pong"))?;
         Ok(Parrot { ctx, ballast: vec![7; BALLAST_BYTES] })
@@ -109,6 +111,13 @@ impl DurableObject for Parrot {
         match message {
             Message::Text(text) => ws.send(text)?,
             Message::Binary(bytes) => drop(self.ctx.broadcast(bytes).tag("all").send()),
+        }
+        Ok(())
+    }
+
+    async fn web_socket_batch(&mut self, _ws: &WebSocket, batch: Batch<'_>) -> Result<()> {
+        for item in batch {
+            self.ctx.batch(None).push(item.read::<&str>()?)?;
         }
         Ok(())
     }
@@ -196,6 +205,20 @@ fn a_broadcast_allocates_nothing_for_its_recipients() {
         let _clients: Vec<_> = (0..recipients).map(|_| fake.open("/parrot")).collect();
         let frame = client_frame(0x82, &[1; 100]);
         assert_eq!(cost(&fake, &[&frame]), (0, 1_000 * recipients, 1_000 * recipients * 102), "{recipients}");
+    }
+}
+
+#[test]
+fn a_batch_allocates_nothing_for_itself_its_messages_and_its_recipients() {
+    for (messages, recipients) in [(64, 1), (64, 100), (16, 10)] {
+        let mut fake = parrots(1, |_| {});
+        let _clients: Vec<_> = (0..recipients).map(|_| fake.open("/parrot")).collect();
+        let envelope = format!("[\"batch/1\"{}]", ",\"hello\"".repeat(messages));
+        let frame = client_frame(0x80 | TEXT, envelope.as_bytes());
+        let frames: Vec<&[u8]> = (0..64 / messages).map(|_| frame.as_slice()).collect();
+        let (allocations, sends, bytes) = cost(&fake, &frames);
+        assert_eq!((allocations, sends), (0, 1_000 * recipients), "{messages} in each");
+        assert_eq!(bytes, sends * (4 + 11 + 64 * 8), "64 in each that leaves");
     }
 }
 

@@ -55,6 +55,11 @@ fn attachment() {
 }
 
 #[test]
+fn batch() {
+    replay("batch", fuzz::batch::run);
+}
+
+#[test]
 fn operations() {
     replay("operations", fuzz::operations::run);
 }

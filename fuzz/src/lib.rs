@@ -4,6 +4,7 @@
 //! file by its path). What is tested is reached through the public API alone.
 
 pub mod attachment;
+pub mod batch;
 pub mod close_payload;
 pub mod deflate;
 pub mod input;

@@ -4,7 +4,7 @@
 //! ```text
 //!                    a move                       nobody moved for REST_TICKS: attachments written, tick off
 //!   resting (may hibernate)  ------>  ticking  ------>  resting
-//!                                      | each TICK: one frame with all who moved, to all
+//!                                      | each TICK: one batch with all who moved and all that happened, to all
 //! ```
 
 mod field;
@@ -14,13 +14,14 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use dormouse::{
-    ApiError, Context, DurableObject, Env, Message, Request, Response, Result, WebSocket, WebSocketPair,
+    ApiError, Batch, Batching, Context, DurableObject, Env, Message, Request, Response, Result, WebSocket,
+    WebSocketPair,
 };
 
 use field::{Crumbs, Player, Spot};
 use news::{News, Wish};
 
-use super::text::{NAME_CHARS_MAX, POLICY_VIOLATION, json, tidy};
+use super::text::{NAME_CHARS_MAX, POLICY_VIOLATION, tidy};
 
 /// 20 updates a second.
 const TICK: Duration = Duration::from_millis(50);
@@ -36,10 +37,13 @@ pub(super) struct Arena {
     crumbs: Crumbs,
     /// Ticks since somebody moved; `None` while there are no ticks.
     still_ticks: Option<u32>,
-    frame: Vec<u8>,
+    moves: Vec<(u16, u16, u16)>,
 }
 
 impl DurableObject for Arena {
+    // What happens between two ticks leaves with the next, and within 50 ms when there are none.
+    const BATCHING: Option<Batching> = Some(Batching::json().delay_ms(50));
+
     async fn new(ctx: Context, _env: Env) -> Result<Arena> {
         let mut players = HashMap::new();
         for ws in ctx.get_web_sockets(None) {
@@ -50,8 +54,10 @@ impl DurableObject for Arena {
         }
         let crumbs = Crumbs::scattered(|| Spot::of_uuid(&ctx.random_uuid()));
         // Whoever was here before has seen other crumbs; after the first construction nobody was.
-        ctx.broadcast(&json(&News::Crumbs(&crumbs))).send();
-        Ok(Arena { ctx, players, crumbs, still_ticks: None, frame: Vec::new() })
+        let everybody = ctx.batch(None);
+        everybody.push(&News::Crumbs(&crumbs))?;
+        everybody.flush();
+        Ok(Arena { ctx, players, crumbs, still_ticks: None, moves: Vec::new() })
     }
 
     async fn fetch(&mut self, _request: Request) -> Result<Response> {
@@ -60,11 +66,17 @@ impl DurableObject for Arena {
         Ok(Response::web_socket(client))
     }
 
-    async fn web_socket_message(&mut self, ws: &WebSocket, message: Message<'_>) -> Result<()> {
-        match Wish::read(message) {
-            Some(Wish::Join(name)) => self.join(ws, &name)?,
-            Some(Wish::Go(spot)) => self.go(ws, spot),
-            None => ws.close(POLICY_VIOLATION, "this is no message of the arena")?,
+    async fn web_socket_message(&mut self, ws: &WebSocket, _message: Message<'_>) -> Result<()> {
+        Ok(ws.close(POLICY_VIOLATION, "this is no batch of the arena")?)
+    }
+
+    async fn web_socket_batch(&mut self, ws: &WebSocket, batch: Batch<'_>) -> Result<()> {
+        for item in batch {
+            match item.read() {
+                Ok(Wish::Join(name)) => self.join(ws, &name)?,
+                Ok(Wish::Go(x, y)) => self.go(ws, Spot::on_field(x, y))?,
+                Err(_) => return Ok(ws.close(POLICY_VIOLATION, "this is no message of the arena")?),
+            }
         }
         Ok(())
     }
@@ -76,23 +88,22 @@ impl DurableObject for Arena {
         _reason: &str,
         _was_clean: bool,
     ) -> Result<()> {
-        self.leave(ws);
-        Ok(())
+        Ok(self.leave(ws)?)
     }
 
     async fn web_socket_error(&mut self, ws: &WebSocket, _error: &dormouse::ProtocolError) -> Result<()> {
-        self.leave(ws);
-        Ok(())
+        Ok(self.leave(ws)?)
     }
 
     async fn tick(&mut self) -> Result<()> {
-        self.frame.clear();
+        self.moves.clear();
         for player in self.players.values_mut().filter(|player| player.has_moved) {
             player.has_moved = false;
-            news::push_move(&mut self.frame, player);
+            self.moves.push((player.id, player.spot.x, player.spot.y));
         }
-        if !self.frame.is_empty() {
-            self.ctx.broadcast(&self.frame).send();
+        if !self.moves.is_empty() {
+            self.tell(&News::Moves(&self.moves))?;
+            self.ctx.batch(None).flush();
             self.still_ticks = Some(0);
             return Ok(());
         }
@@ -106,6 +117,11 @@ impl DurableObject for Arena {
 }
 
 impl Arena {
+    /// Tells all, with the next batch.
+    fn tell(&self, news: &News<'_>) -> Result<(), ApiError> {
+        self.ctx.batch(None).push(news)
+    }
+
     fn join(&mut self, ws: &WebSocket, name: &str) -> Result<(), ApiError> {
         if let Some(player) = self.players.get_mut(ws) {
             player.name = tidy(name, NAME_CHARS_MAX).unwrap_or_else(|| player.name.clone());
@@ -117,34 +133,41 @@ impl Arena {
         let own = self.players.get(ws);
         if let Some(player) = own {
             ws.serialize_attachment(player)?;
-            self.ctx.broadcast(&json(&News::Player(player))).except(ws).send();
+            self.tell(&News::Player(player))?;
         }
-        ws.send(&json(&News::Welcome {
+        // What happened before is in the welcome; nothing of it may come later.
+        self.ctx.batch(None).flush();
+        let welcome = ws.batch();
+        welcome.push(&News::Welcome {
             you: own.map(|player| player.id),
             field: field::SIZE,
             crumbs: &self.crumbs,
             players: self.players.values().collect(),
-        }))
+        })?;
+        welcome.flush();
+        Ok(())
     }
 
-    fn go(&mut self, ws: &WebSocket, spot: Spot) {
-        let Some(player) = self.players.get_mut(ws) else { return };
+    fn go(&mut self, ws: &WebSocket, spot: Spot) -> Result<(), ApiError> {
+        let Some(player) = self.players.get_mut(ws) else { return Ok(()) };
         player.go(spot);
         if let Some(index) = self.crumbs.within_reach_of(player.spot) {
             player.score += 1;
             self.crumbs.put(index, Spot::of_uuid(&self.ctx.random_uuid()));
-            let news = News::Eaten { by: player.id, score: player.score, crumb: index, crumbs: &self.crumbs };
-            self.ctx.broadcast(&json(&news)).send();
+            let (by, score) = (player.id, player.score);
+            self.tell(&News::Eaten { by, score, crumb: index, crumbs: &self.crumbs })?;
         }
         if self.still_ticks.is_none() {
             self.still_ticks = Some(0);
             self.ctx.set_tick(TICK);
         }
+        Ok(())
     }
 
-    fn leave(&mut self, ws: &WebSocket) {
-        if let Some(player) = self.players.remove(ws) {
-            self.ctx.broadcast(&json(&News::Left(player.id))).send();
+    fn leave(&mut self, ws: &WebSocket) -> Result<(), ApiError> {
+        match self.players.remove(ws) {
+            Some(player) => self.tell(&News::Left(player.id)),
+            None => Ok(()),
         }
     }
 

@@ -21,6 +21,8 @@ mod status;
 mod tests;
 mod text;
 
+use std::sync::LazyLock;
+
 use dormouse::{ApiError, Engine, Env, Request, Response, Result, Worker};
 
 use arena::Arena;
@@ -48,7 +50,9 @@ mod binding {
     pub(super) const WEBSOCKET_HIBERNATION_SERVER: &str = "WEBSOCKET_HIBERNATION_SERVER";
 }
 
-const PAGE: &str = include_str!("page.html");
+/// The page, with the client of batches where it says so: a page that loads nothing carries it along.
+static PAGE: LazyLock<String> =
+    LazyLock::new(|| include_str!("page.html").replace("/* batch.js */", include_str!("batch.js")));
 
 /// The page loads nothing and speaks to nobody but the server it came from.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
@@ -119,7 +123,7 @@ impl Demo {
 }
 
 fn page() -> Result<Response, ApiError> {
-    Response::html(PAGE)
+    Response::html(PAGE.as_str())
         .with_header("Content-Security-Policy", CONTENT_SECURITY_POLICY)?
         .with_header("X-Content-Type-Options", "nosniff")?
         .with_header("Referrer-Policy", "no-referrer")?

@@ -19,6 +19,10 @@ fn the_page_asks_for_nothing_from_anywhere() {
     assert!(page.starts_with("<!doctype html>"));
     // The one address in it names a vocabulary and is fetched by nobody.
     assert_eq!(page.matches("://").count(), page.matches("http://www.w3.org/2000/svg").count());
+    assert!(
+        page.contains("class Batcher {") && !page.contains("batch.js */"),
+        "the client of batches is in it"
+    );
     for tag in ["<link rel=\"stylesheet", "<script src", "<img", "@import", "url("] {
         assert!(!page.contains(tag), "{tag}");
     }
@@ -165,73 +169,94 @@ fn nonsense_is_answered_with_a_policy_violation() {
     }
 }
 
+/// What the arena says in one WebSocket message, which is always a batch.
+fn unpack(text: &str) -> Vec<Value> {
+    let mut messages: Vec<Value> = serde_json::from_str(text).unwrap();
+    assert_eq!(messages.remove(0), "batch/1");
+    messages
+}
+
+fn news(engine: &mut Engine, client: Client) -> Vec<Value> {
+    engine.texts(client).iter().flat_map(|text| unpack(text)).collect()
+}
+
+fn wish(engine: &mut Engine, client: Client, wishes: &[Value]) {
+    let batch: Vec<Value> = [json!("batch/1")].into_iter().chain(wishes.iter().cloned()).collect();
+    engine.say(client, &serde_json::to_string(&batch).unwrap());
+}
+
 /// Joins and reads the welcome: who one is, and where.
 fn join(engine: &mut Engine, name: &str) -> (Client, u16, [u16; 2]) {
     let client = engine.upgrade("/arena");
-    engine.say(client, &json!({ "join": name }).to_string());
+    wish(engine, client, &[json!({ "join": name })]);
     let (id, spot) = read_welcome(engine, client);
     (client, id, spot)
 }
 
 fn read_welcome(engine: &mut Engine, client: Client) -> (u16, [u16; 2]) {
-    let welcome = engine.texts(client).into_iter().find(|text| text.contains("welcome")).unwrap();
-    let welcome: Value = serde_json::from_str(&welcome).unwrap();
-    let you = welcome["welcome"]["you"].clone();
-    let players = welcome["welcome"]["players"].as_array().unwrap();
-    let own = players.iter().find(|player| player["id"] == you).unwrap();
+    let news = news(engine, client);
+    let welcome = &news.last().unwrap()["welcome"];
+    let players = welcome["players"].as_array().unwrap();
+    let own = players.iter().find(|player| player["id"] == welcome["you"]).unwrap();
     let number = |value: &Value| value.as_u64().unwrap() as u16;
-    (number(&you), [number(&own["x"]), number(&own["y"])])
+    (number(&welcome["you"]), [number(&own["x"]), number(&own["y"])])
 }
 
-/// A step that stays on the field, and what the frame says of it.
-fn step(id: u16, [x, y]: [u16; 2]) -> ([u16; 2], Vec<u8>, Vec<u8>) {
-    let to = [if x < 800 { x + 20 } else { x - 20 }, y];
-    let bytes = |words: &[u16]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();
-    (to, bytes(&to), bytes(&[id, to[0], to[1]]))
-}
-
-fn frames(seen: Vec<Seen>) -> Vec<Vec<u8>> {
-    seen.into_iter()
-        .filter_map(|seen| if let Seen::Binary(frame) = seen { Some(frame) } else { None })
-        .collect()
+/// Three steps that stay on the field, and what is said of them.
+fn steps(id: u16, [x, y]: [u16; 2]) -> ([Value; 3], Value) {
+    let to = |distance| if x < 800 { x + distance } else { x - distance };
+    ([7, 14, 20].map(|distance| json!({ "go": [to(distance), y] })), json!([id, to(20), y]))
 }
 
 #[test]
-fn all_moves_of_a_tick_leave_in_one_frame() {
+fn what_is_in_a_batch_of_the_arena_is_judged_too() {
+    let mut engine = Engine::new();
+    let [nonsense, broken] = [(); 2].map(|()| engine.upgrade("/arena"));
+    wish(&mut engine, nonsense, &[json!({ "fly": [1, 2] })]);
+    assert_eq!(engine.seen(nonsense), [Seen::Close(1_008)]);
+    engine.say(broken, r#"["batch/1",{"go""#);
+    assert_eq!(engine.seen(broken), [Seen::Close(1_007)]);
+}
+
+#[test]
+fn all_moves_of_a_tick_leave_in_one_batch() {
     let mut engine = Engine::new();
     let (a, a_id, a_spot) = join(&mut engine, "Moss");
     let (b, b_id, b_spot) = join(&mut engine, "Fern");
-    let news = engine.texts(a);
-    assert!(news[0].starts_with(&format!(r#"{{"player":{{"id":{b_id},"name":"Fern""#)), "{news:?}");
-    let (_, a_move, a_frame) = step(a_id, a_spot);
-    let (_, b_move, b_frame) = step(b_id, b_spot);
-    engine.send_bytes(a, &a_move);
-    engine.send_bytes(b, &b_move);
+    let told = news(&mut engine, a);
+    let player = &told.last().unwrap()["player"];
+    assert_eq!((&player["id"], &player["name"]), (&json!(b_id), &json!("Fern")), "{told:?}");
+    let (a_steps, a_move) = steps(a_id, a_spot);
+    let (b_steps, b_move) = steps(b_id, b_spot);
+    wish(&mut engine, a, &a_steps);
+    wish(&mut engine, b, &b_steps);
     engine.pass(50);
     for client in [a, b] {
-        let [frame] = frames(engine.seen(client)).try_into().unwrap();
-        let mut moves: Vec<&[u8]> = frame.chunks(6).collect();
-        moves.sort();
-        assert_eq!(moves, [a_frame.as_slice(), &b_frame]);
+        let [batch] = engine.texts(client).try_into().unwrap();
+        // What else happened, such as a crumb that was on the way, is before it.
+        let told = unpack(&batch);
+        let moves = told.last().unwrap()["moves"].as_array().unwrap();
+        assert!(moves.len() == 2 && moves.contains(&a_move) && moves.contains(&b_move), "{told:?}");
     }
     engine.pass(50);
-    assert!(frames(engine.seen(a)).is_empty(), "nobody moved");
+    assert!(engine.seen(a).is_empty(), "nobody moved");
 }
 
 #[test]
 fn an_arena_at_rest_sleeps_and_wakes_with_the_same_players() {
     let mut engine = Engine::new();
     let (client, id, spot) = join(&mut engine, "Moss");
-    let (to, bytes, frame) = step(id, spot);
-    engine.send_bytes(client, &bytes);
+    let (steps, its_move) = steps(id, spot);
+    wish(&mut engine, client, &steps);
     engine.pass(50);
-    assert_eq!(frames(engine.seen(client)), [frame]);
+    assert_eq!(news(&mut engine, client).last().unwrap()["moves"], json!([its_move]));
     engine.pass(IDLE_MS);
     assert!(engine.status("/arena").contains(r#""awake":true"#), "it ticked for three seconds more");
     engine.pass(4_000);
     assert!(engine.status("/arena").contains(r#""awake":false,"sockets":1"#));
-    engine.say(client, r#"{"join":"Moss"}"#);
-    assert_eq!(read_welcome(&mut engine, client), (id, to));
+    wish(&mut engine, client, &[json!({ "join": "Moss" })]);
+    let (same_id, [x, y]) = read_welcome(&mut engine, client);
+    assert_eq!(json!([same_id, x, y]), its_move);
 }
 
 #[test]
@@ -241,5 +266,6 @@ fn who_leaves_is_announced() {
     let (leaves, id, _) = join(&mut engine, "Fern");
     engine.texts(stays);
     engine.close(leaves, 1_001);
-    assert_eq!(engine.texts(stays), [format!(r#"{{"left":{id}}}"#)]);
+    engine.pass(50);
+    assert_eq!(news(&mut engine, stays), [json!({ "left": id })]);
 }

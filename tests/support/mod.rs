@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each test program uses another part")]
 
+pub mod batching;
 pub mod client;
 pub mod deflate;
 pub mod deflating;

@@ -3,7 +3,8 @@
 //!
 //! A script is commands between `; `: `say TEXT`, `shout TEXT`, `close [CODE [REASON]]`, `sleep MS`, `fail`,
 //! `panic`, `bomb` (the instance's Drop panics), `linger MS`, `tick MS`, `call NAME SCRIPT`, `log TEXT`, `hook`.
-//! Other words do nothing. The text of a message is a script, unless one was set for messages.
+//! Other words do nothing. The text of a message is a script, unless one was set for messages; so is each text of a
+//! batch. Rooms batch in JSON, those that drop in MessagePack.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -13,8 +14,8 @@ use std::time::Duration;
 
 use dormouse::object::{Settings, WorldBuilder};
 use dormouse::{
-    Context, DurableObject, Env, Message, ProtocolError, Request, Response, Result, SlowReader, WebSocket,
-    WebSocketPair, Worker,
+    Batch, Batching, Context, DurableObject, Env, Message, ProtocolError, Request, Response, Result,
+    SlowReader, WebSocket, WebSocketPair, Worker,
 };
 
 use super::client::Client;
@@ -215,6 +216,7 @@ fn name_of(ws: &WebSocket) -> String {
 
 impl<const DROPS: bool> DurableObject for Room<DROPS> {
     const SLOW_READER: SlowReader = if DROPS { SlowReader::DropNewest } else { SlowReader::Close };
+    const BATCHING: Option<Batching> = Some(if DROPS { Batching::message_pack() } else { Batching::json() });
 
     async fn new(ctx: Context, env: Env) -> Result<Self> {
         note("new");
@@ -271,6 +273,20 @@ impl<const DROPS: bool> DurableObject for Room<DROPS> {
             return self.at(At::Message, Some(ws)).await;
         }
         self.perform(Some(ws), &text).await
+    }
+
+    async fn web_socket_batch(&mut self, ws: &WebSocket, batch: Batch<'_>) -> Result<()> {
+        let name = name_of(ws);
+        note(format!("{name} sends a batch of {}", batch.messages()));
+        for item in batch {
+            let Ok(text) = item.read::<&str>() else {
+                note(format!("{name} sends no text"));
+                continue;
+            };
+            note(format!("{name} says {text}"));
+            self.perform(Some(ws), text).await?;
+        }
+        Ok(())
     }
 
     async fn web_socket_close(

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 pub(super) const SIZE: (u16, u16) = (1_600, 900);
 /// A player keeps this distance from the edge.
 const MARGIN: u16 = 30;
-/// The page moves 20 a message; twice as much is the network's doing, more is somebody else's page.
-const STEP_MAX: f32 = 40.0;
+/// The page moves 7 a message; twice as much is a slow clock's doing, more is somebody else's page.
+const STEP_MAX: f32 = 14.0;
 /// A crumb this near is eaten.
 const REACH: f32 = 34.0;
 const CRUMBS: usize = 6;
@@ -125,7 +125,7 @@ mod tests {
     fn a_leap_is_cut_to_a_step_and_answered() {
         let mut player = player_at(100, 100);
         player.go(Spot { x: 500, y: 100 });
-        assert_eq!((player.spot, player.has_moved), (Spot { x: 140, y: 100 }, true));
+        assert_eq!((player.spot, player.has_moved), (Spot { x: 114, y: 100 }, true));
     }
 
     #[test]
@@ -133,8 +133,8 @@ mod tests {
         let mut player = player_at(100, 100);
         player.go(Spot { x: 100, y: 100 });
         assert!(!player.has_moved);
-        player.go(Spot { x: 119, y: 100 });
-        assert_eq!((player.spot, player.has_moved), (Spot { x: 119, y: 100 }, true));
+        player.go(Spot { x: 107, y: 100 });
+        assert_eq!((player.spot, player.has_moved), (Spot { x: 107, y: 100 }, true));
     }
 
     #[test]

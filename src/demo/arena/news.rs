@@ -1,47 +1,25 @@
-//! What the arena and its clients say to each other. Owns the formats: text for what happens now and then, bytes for
-//! what happens 20 times a second.
+//! What the arena and its clients say to each other: JSON, in batches both ways (docs/batching.md).
 //!
 //! ```text
-//! from the client   {"join":"Moss"}                       text
-//!                   | x: u16 | y: u16 |                   bytes, little-endian: where it wants to be
+//! from the client   {"join":"Moss"}  {"go":[800,450]}
 //! to the client     {"welcome":{"you":1, ...}}  {"player":{...}}  {"left":1}  {"eaten":{...}}  {"crumbs":[...]}
-//!                   | id: u16 | x: u16 | y: u16 | ...     bytes, six for each player that moved
+//!                   {"moves":[[1,800,450],[2,30,60]]}
 //! ```
 
-use dormouse::Message;
 use serde::{Deserialize, Serialize};
 
-use super::field::{Crumbs, Player, Spot};
+use super::field::{Crumbs, Player};
 
 /// What a client may send.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Wish {
     Join(String),
-    Go(Spot),
+    /// Where it wants to be.
+    Go(u16, u16),
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum TextWish {
-    Join(String),
-}
-
-impl Wish {
-    pub(super) fn read(message: Message<'_>) -> Option<Wish> {
-        match message {
-            Message::Text(text) => {
-                let TextWish::Join(name) = serde_json::from_str(text).ok()?;
-                Some(Wish::Join(name))
-            }
-            Message::Binary(bytes) => {
-                let [x0, x1, y0, y1] = *bytes.first_chunk().filter(|_| bytes.len() == 4)?;
-                Some(Wish::Go(Spot::on_field(u16::from_le_bytes([x0, x1]), u16::from_le_bytes([y0, y1]))))
-            }
-        }
-    }
-}
-
-/// What clients get as text.
+/// What clients get.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum News<'a> {
@@ -63,28 +41,23 @@ pub(super) enum News<'a> {
         crumbs: &'a Crumbs,
     },
     Crumbs(&'a Crumbs),
-}
-
-/// Appends where a player is.
-pub(super) fn push_move(frame: &mut Vec<u8>, player: &Player) {
-    for word in [player.id, player.spot.x, player.spot.y] {
-        frame.extend_from_slice(&word.to_le_bytes());
-    }
+    /// Who moved since the last tick, and where they are.
+    Moves(&'a [(u16, u16, u16)]),
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::field::Spot;
     use super::*;
     use crate::demo::text::json;
 
     #[test]
     fn wishes_read_as_the_page_writes_them() {
-        let join = Message::Text(r#"{"join":"Moss"}"#);
-        assert_eq!(Wish::read(join), Some(Wish::Join("Moss".to_owned())));
-        let go = Message::Binary(&[0x20, 0x03, 0xc2, 0x01]);
-        assert_eq!(Wish::read(go), Some(Wish::Go(Spot { x: 800, y: 450 })));
-        for no_wish in [Message::Binary(&[1, 2, 3]), Message::Binary(&[0; 5]), Message::Text("{}")] {
-            assert_eq!(Wish::read(no_wish), None);
+        let read = |text| serde_json::from_str::<Wish>(text).ok();
+        assert_eq!(read(r#"{"join":"Moss"}"#), Some(Wish::Join("Moss".to_owned())));
+        assert_eq!(read(r#"{"go":[800,450]}"#), Some(Wish::Go(800, 450)));
+        for no_wish in ["{}", r#"{"go":[800]}"#, r#"{"go":[-1,0]}"#, r#"{"go":[70000,0]}"#, r#""join""#] {
+            assert_eq!(read(no_wish), None);
         }
     }
 
@@ -93,8 +66,6 @@ mod tests {
         let player = Player::new(3, "Moss".to_owned(), Spot { x: 258, y: 5 });
         let text = json(&News::Player(&player));
         assert_eq!(text, r#"{"player":{"id":3,"name":"Moss","x":258,"y":5,"score":0}}"#);
-        let mut frame = Vec::new();
-        push_move(&mut frame, &player);
-        assert_eq!(frame, [3, 0, 2, 1, 5, 0]);
+        assert_eq!(json(&News::Moves(&[(3, 258, 5)])), r#"{"moves":[[3,258,5]]}"#);
     }
 }

@@ -1,0 +1,16 @@
+//! Batch envelopes as a client writes and reads them, coded anew: JSON, as docs/batching.md has it.
+
+use super::frames::{Heard, text};
+
+/// How long a batch of a room waits: what `Batching::json` says by itself.
+pub const DELAY_MS: u64 = 50;
+
+pub fn envelope(messages: &[&str]) -> String {
+    let all: Vec<&str> = ["batch/1"].into_iter().chain(messages.iter().copied()).collect();
+    serde_json::to_string(&all).expect("texts are JSON")
+}
+
+/// A text message with an envelope.
+pub fn batch(messages: &[&str]) -> Heard {
+    text(envelope(messages))
+}
