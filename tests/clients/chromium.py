@@ -11,7 +11,9 @@ import tempfile
 import threading
 
 BROWSER, URL = sys.argv[1:3]
-PAGE = pathlib.Path(__file__).with_name("chromium.html").read_text()
+HERE = pathlib.Path(__file__).parent
+BATCH = (HERE / "../../src/demo/batch.js").read_text()
+PAGE = (HERE / "chromium.html").read_text().replace("/* batch.js */", BATCH)
 TAKEOVER = os.environ.get("TAKEOVER") == "1"
 SECONDS = 90
 
@@ -66,4 +68,5 @@ if "error" in report:
 agreed = report["extensions"]
 assert agreed.startswith("permessage-deflate"), agreed
 assert ("server_no_context_takeover" in agreed) == (not TAKEOVER), agreed
-print(f"chromium {report['version']}: {agreed}, {report['messages']} messages, echoed and shared")
+print(f"chromium {report['version']}: {agreed}, {report['messages']} messages, echoed and shared; "
+      f"{report['steps']} steps heard in {report['batches']} batches")
