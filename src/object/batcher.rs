@@ -15,7 +15,7 @@ use std::rc::Rc;
 
 use serde::Serialize;
 
-use super::batches::{Address, Batches, Waiting};
+use super::batches::{Address, Batches, OBJECT_BYTES_MAX, SHARD_BYTES_MAX, Waiting};
 use super::batching::Batching;
 use super::core::Core;
 use super::error::ApiError;
@@ -113,13 +113,12 @@ impl Core {
     }
 
     fn push_into_batch(self: &Rc<Core>, key: Key, to: Address<&str>, batching: Batching, item: &[u8]) {
-        let full = {
-            let mut objects = self.objects.borrow_mut();
-            let Some(object) = objects.get_mut(key) else { return };
-            let batches = object.batches.get_or_insert_default();
+        if let Some(object) = self.objects.borrow_mut().get_mut(key) {
+            object.batches.get_or_insert_default();
+        }
+        let full = self.with_batches(key, |batches| {
             let number = batches.number_of(to).unwrap_or_else(|| {
                 let buffer = self.batch_buffers.borrow_mut().pop().unwrap_or_default();
-                self.batches_waiting.set(self.batches_waiting.get() + 1);
                 let writer = BatchWriter::reusing(batching.format(), buffer);
                 batches.begin(to, writer, batching.due_ms(self.now_ms()))
             });
@@ -128,7 +127,7 @@ impl Core {
                 // A batch of the most messages that there may be has left before.
                 _ => batches.take(number),
             }
-        };
+        });
         if let Some(waiting) = full {
             self.send_batch(key, waiting);
         }
@@ -139,9 +138,11 @@ impl Core {
     /// RELIABILITY: every queue has a limit. What is beyond it leaves before it is due, which harms nobody.
     fn keep_batches_within_bounds(self: &Rc<Core>, key: Key) {
         let oldest_beyond = |batches: &mut Batches| {
-            if batches.is_over_bound() { batches.take_oldest() } else { None }
+            let is_within =
+                batches.charged_bytes() <= OBJECT_BYTES_MAX && self.batch_bytes.get() <= SHARD_BYTES_MAX;
+            if is_within { None } else { batches.take_oldest() }
         };
-        while let Some(oldest) = self.take_batch(key, oldest_beyond) {
+        while let Some(oldest) = self.with_batches(key, oldest_beyond) {
             self.send_batch(key, oldest);
         }
     }
@@ -163,7 +164,7 @@ impl Core {
     /// Sends what is old enough. Then nothing of it keeps the object awake.
     pub(crate) fn batches_due(self: &Rc<Core>, key: Key) {
         let now_ms = self.now_ms();
-        while let Some(due) = self.take_batch(key, |batches| batches.take_due(now_ms)) {
+        while let Some(due) = self.with_batches(key, |batches| batches.take_due(now_ms)) {
             self.send_batch(key, due);
         }
         if let Some(object) = self.objects.borrow_mut().get_mut(key) {
@@ -178,10 +179,10 @@ impl Core {
     /// Sends what waits for one address. SEMANTICS 9: what is said to it later comes later.
     pub(crate) fn flush_batch(self: &Rc<Core>, key: Key, to: Address<&str>) -> usize {
         // Most shards have none most of the time, and this is on the way of every send.
-        if self.batches_waiting.get() == 0 {
+        if self.batch_bytes.get() == 0 {
             return 0;
         }
-        let waiting = self.take_batch(key, |batches| {
+        let waiting = self.with_batches(key, |batches| {
             let number = batches.number_of(to)?;
             batches.take(number)
         });
@@ -189,7 +190,7 @@ impl Core {
     }
 
     pub(crate) fn flush_batch_of_socket(self: &Rc<Core>, key: Key) -> usize {
-        if self.batches_waiting.get() == 0 {
+        if self.batch_bytes.get() == 0 {
             return 0;
         }
         let object = self.sockets.borrow().get(key).map(|socket| socket.object);
@@ -198,7 +199,7 @@ impl Core {
 
     /// Sends everything that waits for a socket, also with others: it is about to be closed, and hears nothing later.
     pub(crate) fn flush_batches_for(self: &Rc<Core>, socket_key: Key) {
-        if self.batches_waiting.get() == 0 {
+        if self.batch_bytes.get() == 0 {
             return;
         }
         let (object_key, mut numbers) = {
@@ -215,7 +216,7 @@ impl Core {
         };
         numbers.sort_unstable();
         for number in numbers {
-            if let Some(waiting) = self.take_batch(object_key, |batches| batches.take(number)) {
+            if let Some(waiting) = self.with_batches(object_key, |batches| batches.take(number)) {
                 self.send_batch(object_key, waiting);
             }
         }
@@ -223,19 +224,24 @@ impl Core {
 
     /// Sends everything that waits, the oldest first.
     pub(crate) fn flush_batches(self: &Rc<Core>, key: Key) {
-        while let Some(oldest) = self.take_batch(key, |batches| batches.take_oldest()) {
+        while let Some(oldest) = self.with_batches(key, |batches| batches.take_oldest()) {
             self.send_batch(key, oldest);
         }
     }
 
-    fn take_batch(&self, key: Key, take: impl FnOnce(&mut Batches) -> Option<Waiting>) -> Option<Waiting> {
-        self.objects.borrow_mut().get_mut(key)?.batches.as_mut().and_then(|batches| take(batches))
+    /// Takes a batch of an object out, or not, and keeps count of what waits on this shard.
+    fn with_batches(&self, key: Key, f: impl FnOnce(&mut Batches) -> Option<Waiting>) -> Option<Waiting> {
+        let mut objects = self.objects.borrow_mut();
+        let batches = objects.get_mut(key)?.batches.as_mut()?;
+        let others = self.batch_bytes.get() - batches.charged_bytes();
+        let taken = f(batches);
+        self.batch_bytes.set(others + batches.charged_bytes());
+        taken
     }
 
     /// Sends a batch that was taken out; returns how many sockets get it.
     fn send_batch(self: &Rc<Core>, object: Key, waiting: Waiting) -> usize {
         let Waiting { to, writer, .. } = waiting;
-        self.batches_waiting.set(self.batches_waiting.get() - 1);
         self.counters.batches_sent.add(1);
         self.counters.batched_messages_sent.add(writer.messages() as u64);
         let format = writer.format();
@@ -260,7 +266,7 @@ impl Core {
 
     /// An object's record goes, and what waits with it: it has no sockets.
     pub(crate) fn forget_batches(&self, batches: Option<&Batches>) {
-        let count = batches.map_or(0, |batches| batches.len());
-        self.batches_waiting.set(self.batches_waiting.get() - count);
+        let charged = batches.map_or(0, |batches| batches.charged_bytes());
+        self.batch_bytes.set(self.batch_bytes.get() - charged);
     }
 }

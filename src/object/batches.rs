@@ -10,12 +10,16 @@ use std::collections::{BTreeMap, HashMap};
 use super::slab::Key;
 use crate::wire::{BatchWriteError, BatchWriter};
 
-/// The most that the waiting batches of one object hold together; beyond it the oldest leave early. As much as four
-/// sockets may have queued.
-pub(crate) const WAITING_BYTES_MAX: usize = 4 << 20;
+/// The most that the waiting batches of one object are charged together; beyond it its oldest leave early. As much as
+/// four sockets may have queued.
+pub(crate) const OBJECT_BYTES_MAX: usize = 4 << 20;
 
-/// What a batch is charged beside its bytes: its record, its places in the tables, and what its buffer has spare. It
-/// bounds the number of those that wait to 16,384.
+/// The most that those of all objects of a shard are charged; beyond it those of the object that pushes leave, and are
+/// output like any other, which has its own bound.
+pub(crate) const SHARD_BYTES_MAX: usize = 64 << 20;
+
+/// What a batch is charged beside its bytes, for its record and its places in the tables. It bounds the number of those
+/// that wait to 16,384 an object. A buffer that grows may have as much spare as it has in use.
 const CHARGE_BYTES: usize = 256;
 
 /// For whom a batch is. What is said to one address keeps its order.
@@ -56,10 +60,6 @@ pub(crate) struct Batches {
 impl Batches {
     pub(crate) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.waiting.len()
     }
 
     pub(crate) fn number_of(&self, to: Address<&str>) -> Option<u64> {
@@ -103,8 +103,9 @@ impl Batches {
         Ok((waiting.writer.messages(), waiting.writer.bytes()))
     }
 
-    pub(crate) fn is_over_bound(&self) -> bool {
-        self.charged_bytes > WAITING_BYTES_MAX
+    /// What all of them are charged; 0 when there are none.
+    pub(crate) fn charged_bytes(&self) -> usize {
+        self.charged_bytes
     }
 
     /// Takes a batch out.
@@ -174,19 +175,19 @@ mod tests {
     fn what_waits_is_charged_and_given_back() {
         let mut batches = Batches::default();
         let number = begin(&mut batches, Address::Everyone, 0);
-        let item = vec![b'0'; WAITING_BYTES_MAX / 4];
+        let item = vec![b'0'; OBJECT_BYTES_MAX / 4];
         for _ in 0..3 {
             batches.push(number, &item).unwrap();
-            assert!(!batches.is_over_bound());
+            assert!(batches.charged_bytes() <= OBJECT_BYTES_MAX);
         }
         assert_eq!(batches.push(number, &item).unwrap().0, 4);
-        assert!(batches.is_over_bound());
+        assert!(batches.charged_bytes() > OBJECT_BYTES_MAX);
         batches.take(number);
-        assert_eq!(batches.charged_bytes, 0);
+        assert_eq!(batches.charged_bytes(), 0);
         let tags = (0..).map(|number| number.to_string());
         let bound = tags.take_while(|tag| {
             begin(&mut batches, Address::Tag(tag), 0);
-            !batches.is_over_bound()
+            batches.charged_bytes() <= OBJECT_BYTES_MAX
         });
         assert!(bound.count() <= 16_384);
     }

@@ -62,8 +62,8 @@ pub(crate) struct Core {
     pub(crate) inflaters: RefCell<Inflaters>,
     /// Connections with something to send.
     pub(crate) dirty: RefCell<Vec<Place>>,
-    /// Batches of all objects that wait.
-    pub(crate) batches_waiting: Cell<usize>,
+    /// What the batches of all objects that wait are charged; 0 when there are none.
+    pub(crate) batch_bytes: Cell<usize>,
     /// Empty buffers for the next batches, and one for a message on its way into one.
     pub(crate) batch_buffers: RefCell<Vec<Vec<u8>>>,
     pub(crate) batch_item: Cell<Vec<u8>>,
@@ -119,7 +119,7 @@ impl Core {
             compressor: RefCell::new(compressor),
             inflaters: RefCell::default(),
             dirty: RefCell::default(),
-            batches_waiting: Cell::new(0),
+            batch_bytes: Cell::new(0),
             batch_buffers: RefCell::default(),
             batch_item: Cell::default(),
             tasks: Tasks::default(),
