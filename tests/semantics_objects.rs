@@ -7,7 +7,7 @@ use dormouse::{Env, ReadyState, Request, Response, Result, Worker};
 use support::fake::Fake;
 use support::frames::{Heard, closed, text};
 use support::http::{get, post, upgrade};
-use support::room::{At, Room, fake, fake_with, hook, inside, log, room_on, rooms, script};
+use support::room::{At, CLOSES, DROPS, Room, fake, fake_with, hook, inside, log, room_on, rooms, script};
 
 /// Answers with what is true of ids.
 struct Ids;
@@ -43,8 +43,8 @@ impl Worker for Ids {
 #[test]
 fn an_object_is_named_by_its_class_and_its_id() {
     let builder = WorldBuilder::new(Ids)
-        .namespace::<Room<false>>("ROOM")
-        .namespace::<Room<true>>("LATEST")
+        .namespace::<Room<CLOSES>>("ROOM")
+        .namespace::<Room<DROPS>>("LATEST")
         .var("GREETING", "hello");
     let mut fake = Fake::new(builder, 1);
     assert_eq!(fake.ask(&get("/")).body, format!("{:?}", [true; 14]));

@@ -16,6 +16,7 @@ use super::counters::ShardCounters;
 use super::directory::{ConnectionId, Directory};
 use super::driver::{Effect, Effects, Now, Place, ShardId};
 use super::id::IdBytes;
+use super::kept::KeptLines;
 use super::mesh::{HandOff, MeshMessage, SocketName};
 use super::moment::Moment;
 use super::object::Object;
@@ -60,6 +61,8 @@ pub(crate) struct Core {
     pub(crate) output: RefCell<Output>,
     pub(crate) compressor: RefCell<Compressor>,
     pub(crate) inflaters: RefCell<Inflaters>,
+    /// What waits under keys for connections at their bounds.
+    pub(crate) kept: RefCell<KeptLines>,
     /// Connections with something to send.
     pub(crate) dirty: RefCell<Vec<Place>>,
     pub(crate) tasks: Tasks,
@@ -113,6 +116,7 @@ impl Core {
             output: RefCell::default(),
             compressor: RefCell::new(compressor),
             inflaters: RefCell::default(),
+            kept: RefCell::default(),
             dirty: RefCell::default(),
             tasks: Tasks::default(),
             calls: Calls::default(),
@@ -179,7 +183,7 @@ impl Core {
     pub(crate) fn remove_connection(&self, place: Place) {
         let removed = self.connections.borrow_mut().get_mut(place.0 as usize).and_then(Option::take);
         if let Some(mut connection) = removed {
-            connection.outbox.clear(&mut self.output.borrow_mut());
+            self.forget_output(place, &mut connection);
             self.compressor.borrow_mut().closed(place);
             self.counters.connections.set(self.counters.connections.get() - 1);
         }

@@ -106,6 +106,8 @@ pub struct ShardCounters {
     pub slow_readers_closed: Counter,
     /// Messages dropped because a socket did not read, where its class asks for that.
     pub messages_dropped: Counter,
+    /// Messages replaced by newer ones under their keys because a socket did not read, where its class asks for that.
+    pub messages_replaced: Counter,
     /// Connections lost because they took no byte for the write-progress time.
     pub write_timeouts: Counter,
     /// Connections lost because they did not answer a ping.

@@ -34,6 +34,7 @@ mod home;
 mod http;
 mod id;
 mod inbound;
+mod kept;
 mod lifecycle;
 mod mailbox;
 pub mod mesh;

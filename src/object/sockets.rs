@@ -120,7 +120,13 @@ impl Core {
         Ok(object.roster.remove_tag(key, tag, &mut sockets))
     }
 
-    pub(crate) fn send(self: &Rc<Core>, key: Key, message: Message<'_>) -> Result<(), ApiError> {
+    /// Sends a message, under a key of the application's or without.
+    pub(crate) fn send(
+        self: &Rc<Core>,
+        key: Key,
+        message: Message<'_>,
+        under: Option<u64>,
+    ) -> Result<(), ApiError> {
         let policy = {
             let (mut objects, sockets) = (self.objects.borrow_mut(), self.sockets.borrow());
             // SEMANTICS 4: what is sent when the peer is gone is ignored.
@@ -132,7 +138,7 @@ impl Core {
             object.messages_sent += 1;
             self.shared.classes[usize::from(object.class)].slow_reader
         };
-        if self.queue_forms(key, policy, Forms::for_one(message)) {
+        if self.queue_forms(key, policy, Forms::for_one(message).keyed(policy.key(under))) {
             self.counters.frames_queued.add(1);
         }
         Ok(())
@@ -195,7 +201,7 @@ impl Core {
         let mut frame = Vec::with_capacity(2 + 2 + reason.len());
         wire::encode_close(&mut frame, code, reason);
         match &mut socket.link {
-            Link::Pending(bytes) => bytes.extend_from_slice(&frame),
+            Link::Pending(early) => early.close(&frame),
             Link::Gone => {}
             Link::Far(far) => {
                 let far = **far;
@@ -210,7 +216,7 @@ impl Core {
                     socket.link = Link::Gone;
                 }
                 drop(sockets);
-                self.queue_bytes(place, &frame);
+                self.queue_close(place, &frame);
                 if received {
                     // RFC 6455 7.1.1: the server closes TCP once both Close frames are exchanged.
                     self.leave(place, true);
@@ -244,9 +250,9 @@ impl Core {
 
     pub(crate) fn buffered_amount(&self, key: Key) -> usize {
         match self.sockets.borrow().get(key).map(|socket| &socket.link) {
-            Some(Link::Pending(bytes)) => bytes.len(),
+            Some(Link::Pending(early)) => early.frames.len() + early.kept.bytes(),
             Some(Link::Bound(place)) => {
-                self.with_connection(*place, |connection| connection.outbox.queued_bytes()).unwrap_or(0)
+                self.with_connection(*place, |connection| self.waiting_bytes(*place, connection)).unwrap_or(0)
             }
             Some(Link::Far(_)) => self.sockets.borrow().get(key).map_or(0, |s| s.far_buffered_bytes as usize),
             Some(Link::Gone) | None => 0,

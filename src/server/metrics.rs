@@ -120,6 +120,9 @@ const COUNTERS: &[(&str, &str, OfShard)] = &[
     ("auto_responses", "Messages answered by an auto-response pair", |shard| &shard.auto_responses),
     ("slow_readers_closed", "Sockets closed because they did not read", |shard| &shard.slow_readers_closed),
     ("messages_dropped", "Messages dropped because a socket did not read", |shard| &shard.messages_dropped),
+    ("messages_replaced", "Messages replaced under their keys because a socket did not read", |shard| {
+        &shard.messages_replaced
+    }),
     ("write_timeouts", "Connections that took no byte for timeouts.write_progress", |shard| {
         &shard.write_timeouts
     }),
