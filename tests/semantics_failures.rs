@@ -6,7 +6,7 @@ use dormouse::ApiError;
 use support::fake::Fake;
 use support::frames::{Heard, text};
 use support::http::{get, post, upgrade};
-use support::room::{At, fake, fake_with, log, on_fetch, room_on, rooms, script};
+use support::room::{At, fake, fake_with, hook, log, on_fetch, room_on, rooms, script, unhook};
 
 fn is_1011(heard: &[Heard]) -> bool {
     matches!(heard, [Heard::Close(1011, reason)] if !reason.contains("script"))
@@ -38,6 +38,69 @@ fn a_message_handler_that_fails_costs_its_instance_and_its_socket_only() {
         assert!(alice.is_closed());
         assert_eq!(fake.counters().namespaces[0].failures.get(), 1);
     }
+}
+
+/// An error that cannot say what it is, and whose end is a panic.
+#[derive(Debug)]
+struct Mute;
+
+impl std::fmt::Display for Mute {
+    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        Err(std::fmt::Error)
+    }
+}
+
+impl std::error::Error for Mute {}
+
+impl Drop for Mute {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            panic!("a scripted panic in an error's Drop");
+        }
+    }
+}
+
+/// RELIABILITY: a panic is caught at each call of the application's code, and its errors are that too.
+#[test]
+fn an_error_that_panics_when_it_is_told_or_dropped_harms_nobody_else() {
+    let told = tracing_subscriber::fmt().with_writer(std::io::sink).finish();
+    tracing::subscriber::with_default(told, || {
+        for shards in [1, 2] {
+            let mut fake = Fake::new(rooms(|_| {}), shards);
+            let [alice, bob] = ["alice", "bob"].map(|name| fake.open(&format!("/lobby?name={name}")));
+            hook(At::Message, |_, _| Err(Box::new(Mute)));
+            alice.text("fail in your way");
+            fake.settle();
+            assert!(is_1011(&alice.heard()));
+            unhook(At::Message);
+            bob.text("say still here");
+            fake.settle();
+            assert_eq!(bob.heard(), [text("still here")]);
+            for at in [At::Fetch, At::New] {
+                hook(at, |_, _| Err(Box::new(Mute)));
+                for number in 0..4 {
+                    let reply = fake.ask(&post(&format!("/new-{at:?}-{number}"), ""));
+                    assert_eq!(
+                        (reply.status, reply.body.as_str()),
+                        (500, "Internal Server Error\n"),
+                        "{at:?}"
+                    );
+                    // The caller has gone when the error comes.
+                    let gone = fake.connect();
+                    gone.bytes(post(&format!("/gone-{at:?}-{number}"), ""));
+                    // It is accepted and heard, and then it goes.
+                    [(); 2].map(|()| fake.turn(0));
+                    gone.reset();
+                    fake.turn(0);
+                    fake.settle();
+                }
+                unhook(at);
+            }
+            bob.text("say and now");
+            fake.settle();
+            assert_eq!(bob.heard(), [text("and now")]);
+        }
+    });
 }
 
 #[test]

@@ -207,6 +207,11 @@ impl Core {
         result.ok()
     }
 
+    /// What an error of the application says; to say it is code of the application as well.
+    fn text_of(&self, error: &Error) -> String {
+        self.guarded(|| error.to_string()).unwrap_or_else(|| "an error that cannot say what it is".into())
+    }
+
     pub(crate) fn drop_future(&self, future: Option<TaskFuture>) {
         self.guarded(|| drop(future));
     }
@@ -240,7 +245,8 @@ impl Core {
 
     /// A handler failed: its event ends, its instance goes, the next event makes another.
     pub(crate) fn fail_instance(self: &Rc<Core>, key: Key, mailbox: &Mailbox, error: Error) {
-        tracing::warn!(object = %self.label_of(key), %error, "a handler failed");
+        let text = self.text_of(&error);
+        tracing::warn!(object = %self.label_of(key), error = text, "a handler failed");
         self.fail_current(mailbox, error);
         self.resume_if_relieved(key);
         self.count_failure(key);
@@ -252,9 +258,11 @@ impl Core {
 
     /// SEMANTICS 1: the event's caller gets an error; sockets get 1011 and hear no more of this object.
     fn fail_construction(self: &Rc<Core>, key: Key, mailbox: &Mailbox, error: Error) {
-        tracing::warn!(object = %self.label_of(key), %error, "the constructor failed");
+        let text = self.text_of(&error);
+        self.guarded(|| drop(error));
+        tracing::warn!(object = %self.label_of(key), error = text, "the constructor failed");
         self.count_failure(key);
-        let message = format!("its constructor failed: {error}");
+        let message = format!("its constructor failed: {text}");
         while let Some(event) = mailbox.pop() {
             if let Event::Fetch(mut fetch) = event {
                 let error = ApiError::CallAborted { message: message.clone() };
