@@ -213,6 +213,42 @@ fn repeated_failures_back_off_and_a_success_forgives() {
     assert_eq!(keeper.heard(), [text("at once")]);
 }
 
+/// What an object leaves behind that has no sockets: the memory of its failures.
+#[test]
+fn failures_back_off_also_where_nothing_is_left_of_the_object() {
+    for shards in [1, 2] {
+        let mut fake = Fake::new(rooms(|_| {}), shards);
+        script(At::New, "fail");
+        let failing = room_on(&mut fake, shards - 1);
+        let waits = [0, 0, 100, 200, 400, 800, 1_600, 3_200, 6_400, 10_000, 10_000];
+        for (n, wait) in waits.into_iter().enumerate() {
+            let client = fake.connect();
+            client.bytes(get(&failing));
+            if wait > 0 {
+                fake.advance(wait - 1);
+                assert!(!client.has_reply(), "the failure behind {wait} ms came before its time");
+                fake.advance(1);
+            } else {
+                fake.settle();
+            }
+            assert_eq!(client.reply().status, 500, "after {wait} ms");
+            assert_eq!(fake.ask(&get(&format!("/another{n}"))).status, 500, "others are none the wiser");
+        }
+        // A success forgives, and so does a minute in which nobody asks.
+        let client = fake.connect();
+        client.bytes(get(&failing));
+        script(At::New, "");
+        fake.advance(10_000);
+        assert_eq!(client.reply().status, 200);
+        script(At::New, "fail");
+        fake.advance(11_000);
+        assert_eq!([(); 2].map(|()| fake.ask(&get(&failing)).status), [500, 500]);
+        fake.advance(60_101);
+        assert_eq!([(); 2].map(|()| fake.ask(&get(&failing)).status), [500, 500]);
+        script(At::New, "");
+    }
+}
+
 /// SEMANTICS 1, an error in `fetch`.
 #[test]
 fn an_error_in_fetch_is_a_500_without_inner_detail_and_the_instance_stays() {

@@ -15,6 +15,7 @@ use super::connection::{Connection, FarObject};
 use super::counters::ShardCounters;
 use super::directory::{ConnectionId, Directory};
 use super::driver::{Effect, Effects, Now, Place, ShardId};
+use super::failing::Failing;
 use super::id::IdBytes;
 use super::kept::KeptLines;
 use super::mesh::{HandOff, MeshMessage, SocketName};
@@ -58,6 +59,8 @@ pub(crate) struct Core {
     pub(crate) sockets: RefCell<Slab<Socket>>,
     pub(crate) objects: RefCell<Slab<Object>>,
     pub(crate) names: RefCell<HashMap<(u16, IdBytes), Key>>,
+    /// Objects that failed and are not among these any more.
+    pub(crate) failing: RefCell<Failing>,
     pub(crate) output: RefCell<Output>,
     pub(crate) compressor: RefCell<Compressor>,
     pub(crate) inflaters: RefCell<Inflaters>,
@@ -113,6 +116,7 @@ impl Core {
             sockets: RefCell::default(),
             objects: RefCell::default(),
             names: RefCell::default(),
+            failing: RefCell::default(),
             output: RefCell::default(),
             compressor: RefCell::new(compressor),
             inflaters: RefCell::default(),

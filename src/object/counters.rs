@@ -124,7 +124,7 @@ pub struct ShardCounters {
     pub mailbox_pauses: Counter,
     /// Handlers that panicked.
     pub panics: Counter,
-    /// Events cancelled because they took too long.
+    /// Events and constructors cancelled because they took too long.
     pub event_timeouts: Counter,
     /// By namespace, in the order in which they were bound.
     pub namespaces: Vec<NamespaceCounters>,

@@ -131,10 +131,12 @@ pub trait DurableObject: Sized + 'static {
     const SLOW_READER: SlowReader = SlowReader::Close;
 
     /// Makes the instance, at the first event and at each wake, before the event is delivered. Sockets that stayed
-    /// connected are in [`Context::get_web_sockets`] already. Keep it short.
+    /// connected are in [`Context::get_web_sockets`] already. Keep it short: events wait for it. One that has not
+    /// returned within `timeouts.fetch` is cancelled where it awaits, and has failed.
     ///
     /// # Errors
-    /// The event's caller gets a 500, and the object's sockets are closed with 1011.
+    /// The event's caller gets a 500, and the object's sockets are closed with 1011. Behind the second failure in a
+    /// row the next instance waits 100 ms, then twice as long each time, up to 10 s.
     async fn new(ctx: Context, env: Env) -> Result<Self>;
 
     /// Answers a request that a worker or another object passed on.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::core::Core;
 use super::error::{ApiError, Error};
+use super::failing::Failures;
 use super::id::ObjectId;
 use super::mailbox::{Event, Exit, Mailbox};
 use super::mesh::ObjectName;
@@ -29,7 +30,17 @@ impl Core {
     pub(crate) fn object_named(&self, name: &ObjectName) -> Key {
         *self.names.borrow_mut().entry((name.class, name.bytes)).or_insert_with(|| {
             let id = ObjectId::from_parts(name.bytes, name.name.clone());
-            self.objects.borrow_mut().insert(Object::new(name.class, id, self.now_ms()))
+            let mut object = Object::new(name.class, id, self.now_ms());
+            let failures = self.failing.borrow_mut().take(&(name.class, name.bytes), self.now_ms());
+            if let Some(failures) = failures {
+                (object.failures, object.retry_ms) = (failures.count, failures.retry_ms);
+            }
+            let retry_ms = object.retry_ms;
+            let key = self.objects.borrow_mut().insert(object);
+            if retry_ms > self.now_ms() {
+                self.timers.borrow_mut().insert(retry_ms, Timer::Retry(key));
+            }
+            key
         })
     }
 
@@ -72,6 +83,7 @@ impl Core {
         if let Some(object) = self.objects.borrow_mut().get_mut(key) {
             object.actor = Some(actor);
             object.is_constructed = false;
+            object.constructions += 1;
         }
     }
 
@@ -94,7 +106,7 @@ impl Core {
             self.handler_suspended(key, &mailbox);
             return;
         }
-        if !mailbox.is_empty() {
+        if self.constructor_suspended(key) || !mailbox.is_empty() {
             // The constructor still awaits something; its events wait.
             return;
         }
@@ -221,7 +233,13 @@ impl Core {
         let mut objects = self.objects.borrow_mut();
         let Some(object) = objects.get(key) else { return };
         if object.actor.is_none() && object.roster.is_empty() && object.mailbox.is_empty() {
-            self.names.borrow_mut().remove(&(object.class, object.id.bytes()));
+            let name = (object.class, object.id.bytes());
+            if object.failures > 0 {
+                let now_ms = self.now_ms();
+                let failures = Failures { count: object.failures, retry_ms: object.retry_ms.max(now_ms) };
+                self.failing.borrow_mut().remember(name, failures, now_ms);
+            }
+            self.names.borrow_mut().remove(&name);
             objects.remove(key);
         }
     }
@@ -241,6 +259,33 @@ impl Core {
             None if panicked && !is_constructed => self.fail_construction(key, &mailbox, panic_error()),
             None => self.fail_instance(key, &mailbox, panic_error()),
         }
+    }
+
+    /// Sees that a constructor that was left waiting ends in time. Whether it is one.
+    fn constructor_suspended(&self, key: Key) -> bool {
+        let mut objects = self.objects.borrow_mut();
+        let Some(object) = objects.get_mut(key).filter(|object| !object.is_constructed) else { return false };
+        let number = object.constructions;
+        // It waits for the first time, and so it has begun in this turn.
+        if std::mem::replace(&mut object.construction_timed, number) != number {
+            let deadline = self.now_ms().saturating_add(self.settings().fetch_ms);
+            self.timers.borrow_mut().insert(deadline, Timer::Construction(key, number));
+        }
+        true
+    }
+
+    /// The time of a constructor is over, if it still runs.
+    pub(crate) fn construction_timed_out(self: &Rc<Core>, key: Key, number: u64) {
+        let mailbox = {
+            let objects = self.objects.borrow();
+            let runs = |object: &&Object| {
+                object.actor.is_some() && !object.is_constructed && object.constructions == number
+            };
+            let Some(object) = objects.get(key).filter(runs) else { return };
+            object.mailbox.clone()
+        };
+        self.counters.event_timeouts.add(1);
+        self.fail_construction(key, &mailbox, "it did not end within timeouts.fetch".into());
     }
 
     /// A handler failed: its event ends, its instance goes, the next event makes another.

@@ -25,6 +25,7 @@ mod edge;
 mod env;
 mod error;
 mod events;
+mod failing;
 mod flush;
 mod forms;
 mod frames;

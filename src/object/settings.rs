@@ -61,7 +61,7 @@ pub struct Settings {
     pub pong_ms: u64,
     /// Time for the peer to answer a Close frame.
     pub close_ms: u64,
-    /// Time for `fetch`, of a worker or an object, to answer.
+    /// Time for `fetch`, of a worker or an object, to answer; and for a constructor to return.
     pub fetch_ms: u64,
     /// Compression of messages.
     pub deflate: DeflateSettings,

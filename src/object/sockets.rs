@@ -9,6 +9,7 @@ use super::directory::ConnectionId;
 use super::error::ApiError;
 use super::forms::Forms;
 use super::message::Message;
+use super::object::Object;
 use super::slab::Key;
 use super::socket::{Link, ReadyState, Socket};
 use super::web_socket::WebSocket;
@@ -45,26 +46,40 @@ impl Core {
         }
         let mut objects = self.objects.borrow_mut();
         let object = objects.get_mut(object_key).ok_or(ApiError::ObjectGone)?;
-        let limit = self.settings().sockets_per_object_max;
-        if object.roster.len() + object.standard.len() >= limit {
-            return Err(ApiError::TooManyWebSockets { limit });
-        }
-        let (identity, bytes) = ws.unaccepted().ok_or(ApiError::AlreadyAccepted)?;
-        if bytes > self.settings().attachment_bytes_max {
-            return Err(ApiError::AttachmentTooLarge { bytes, limit: self.settings().attachment_bytes_max });
-        }
+        let socket = self.admit(object, object_key, ws, || ApiError::AlreadyAccepted)?;
         let mut sockets = self.sockets.borrow_mut();
-        let mut socket = Socket::new(identity, object_key);
-        socket.attachment = ws.take_attachment();
         let key = sockets.insert(socket);
         object.roster.insert(key, &mut sockets);
         for tag in distinct {
             object.roster.add_tag(key, tag, &mut sockets);
         }
-        let counter = &self.counters.namespaces[usize::from(object.class)].sockets;
-        counter.set(counter.get() + 1);
         ws.bind(self, key);
         Ok(())
+    }
+
+    /// The record of a socket that an object accepts, in whichever way, and which counts from now on; `again` says what
+    /// is wrong with one that was accepted before.
+    pub(crate) fn admit(
+        &self,
+        object: &Object,
+        object_key: Key,
+        ws: &WebSocket,
+        again: impl FnOnce() -> ApiError,
+    ) -> Result<Socket, ApiError> {
+        let (identity, bytes) = ws.unaccepted().ok_or_else(again)?;
+        let limit = self.settings().sockets_per_object_max;
+        if object.roster.len() + object.standard.len() >= limit {
+            return Err(ApiError::TooManyWebSockets { limit });
+        }
+        let limit = self.settings().attachment_bytes_max;
+        if bytes > limit {
+            return Err(ApiError::AttachmentTooLarge { bytes, limit });
+        }
+        let mut socket = Socket::new(identity, object_key);
+        socket.attachment = ws.take_attachment();
+        let counter = &self.counters.namespaces[usize::from(object.class)].sockets;
+        counter.set(counter.get() + 1);
+        Ok(socket)
     }
 
     pub(crate) fn get_web_sockets(self: &Rc<Core>, object: Key, tag: Option<&str>) -> Vec<WebSocket> {

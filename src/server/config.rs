@@ -189,7 +189,7 @@ pub struct Timeouts {
     pub close: Duration,
     /// From the request to stop to the end of the process.
     pub drain: Duration,
-    /// An object's answer to an ordinary HTTP request or an upgrade.
+    /// An object's answer to an ordinary HTTP request or an upgrade; a constructor.
     pub fetch: Duration,
 }
 

@@ -134,7 +134,9 @@ const COUNTERS: &[(&str, &str, OfShard)] = &[
     }),
     ("mailbox_pauses", "Times a socket's reading paused for its object", |shard| &shard.mailbox_pauses),
     ("panics", "Handlers that panicked", |shard| &shard.panics),
-    ("event_timeouts", "Events cancelled because they took too long", |shard| &shard.event_timeouts),
+    ("event_timeouts", "Events and constructors cancelled because they took too long", |shard| {
+        &shard.event_timeouts
+    }),
 ];
 
 /// Numbers of what is there now, by shard.

@@ -284,7 +284,7 @@ pub(super) static KEYS: &[Key] = &[
     Key {
         name: "timeouts.fetch",
         kind: Time(DEADLINE, |config| &mut config.timeouts.fetch),
-        what: "An object's answer to an HTTP request or an upgrade; then 504",
+        what: "An object's answer to an HTTP request or an upgrade, then 504; its constructor, which then has failed",
         why: "below the 60 s of common proxies, so that the client sees our answer and not theirs",
     },
     Key {
