@@ -2,6 +2,8 @@
 //! serves its demo.
 
 mod engine;
+#[path = "../src/shard/probe/tests/seccomp.rs"]
+mod seccomp;
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener};
@@ -12,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use engine::client::{Client, close, text};
 use engine::{PATIENCE, until};
+use seccomp::forbid_io_uring;
 
 /// The program, ended with the test.
 struct Program {
@@ -264,28 +267,4 @@ fn raise_own_limit(wanted: u64) {
     if limit.rlim_cur < wanted {
         set_limit(wanted, limit.rlim_max.max(wanted)).expect("too low a hard limit of descriptors");
     }
-}
-
-/// Makes `io_uring_setup` fail with `errno`, as Docker's default profile does.
-fn forbid_io_uring(errno: i32) -> io::Result<()> {
-    const fn statement(code: u32, jump_true: u8, jump_false: u8, k: u32) -> libc::sock_filter {
-        libc::sock_filter { code: code as u16, jt: jump_true, jf: jump_false, k }
-    }
-    // The number of the system call is the first word of what the filter sees.
-    let mut filter = [
-        statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
-        statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, libc::SYS_io_uring_setup as u32),
-        statement(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO | errno as u32),
-        statement(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
-    ];
-    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
-    // SAFETY: takes no pointers.
-    if unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: `program` points to `filter`, both alive; the kernel copies them.
-    if unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) } < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(())
 }

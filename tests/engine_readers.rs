@@ -113,6 +113,75 @@ fn a_class_that_drops_the_newest_counts_what_is_missing() {
     assert_eq!(served.count(|counters| counters.slow_readers_closed.get()), 0);
 }
 
+#[test]
+fn a_class_that_keeps_the_latest_has_the_newest_of_each_key_arrive() {
+    let served = Served::start(1, |config| {
+        config.timeouts.write_progress = Duration::from_secs(600);
+        config.timeouts.close = Duration::from_secs(60);
+    });
+    let mut deaf = Client::upgraded(served.address, "/k/keeps-latest");
+    let mut talker = Client::upgraded(served.address, "/k/keeps-latest");
+    let filler = "x".repeat(4_000);
+    const KEYS: usize = 20;
+    let mut round = 0;
+    // What fits the buffers of the kernel, the bound, and a good deal more.
+    while served.count(|counters| counters.messages_replaced.get()) < 1_000 {
+        round += 1;
+        for key in 0..KEYS {
+            talker.send(text(&format!("{key} {round} {filler}")));
+            assert!(talker.text().starts_with(&format!("{key} {round} ")));
+        }
+    }
+    talker.send(text("the end"));
+    assert_eq!(talker.text(), "the end");
+    // Nothing may overtake what is kept, so that this one closes it.
+    until_equal("closed", 1, || served.count(|counters| counters.slow_readers_closed.get()));
+    let mut newest = [0; KEYS];
+    let mut heard = 0;
+    let frame = loop {
+        let frame = deaf.frame();
+        if frame.opcode != 1 {
+            break frame;
+        }
+        let message = frame.text();
+        let mut words = message.split(' ').map(|word| word.parse::<usize>());
+        let (key, number) = (words.next().unwrap().unwrap(), words.next().unwrap().unwrap());
+        assert!(newest[key] < number, "{key} {number} behind {}", newest[key]);
+        newest[key] = number;
+        heard += 1;
+    };
+    assert_eq!(frame.close_code(), 1013);
+    assert_eq!(newest, [round; KEYS], "the newest of each has arrived");
+    let replaced = served.count(|counters| counters.messages_replaced.get());
+    assert_eq!(heard + replaced as usize, round * KEYS, "and what has not was counted");
+}
+
+#[test]
+fn one_who_reads_again_gets_the_newest_of_each_key_and_then_everything() {
+    let served = Served::start(1, |config| config.timeouts.write_progress = Duration::from_secs(600));
+    let mut deaf = Client::upgraded(served.address, "/k/reads-again");
+    let mut talker = Client::upgraded(served.address, "/k/reads-again");
+    let filler = "x".repeat(4_000);
+    let mut round = 0;
+    while served.count(|counters| counters.messages_replaced.get()) < 100 {
+        round += 1;
+        for key in [7, 8] {
+            talker.send(text(&format!("{key} {round} {filler}")));
+            assert!(talker.text().starts_with(&format!("{key} {round} ")));
+        }
+    }
+    let mut left = vec![7, 8];
+    while !left.is_empty() {
+        let message = deaf.text();
+        left.retain(|key| !message.starts_with(&format!("{key} {round} ")));
+    }
+    for said in ["7 again", "with no key", "8 again", "7 once more"] {
+        talker.send(text(said));
+        assert_eq!(deaf.text(), said);
+    }
+    assert_eq!(served.count(|counters| counters.slow_readers_closed.get()), 0);
+}
+
 /// Resident memory of this process, in MiB.
 fn resident_mib() -> u64 {
     // In pages of 4 KiB.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use engine::client::{CLOSE, Client, close, get, text, upgrade_request};
 use engine::objects::{events, times};
-use engine::{PATIENCE, Served};
+use engine::{FAR, PATIENCE, Served};
 
 #[test]
 fn each_socket_gets_what_was_queued_and_then_1001() {
@@ -132,4 +132,87 @@ fn stopping_amid_upgrades_and_hand_offs_ends_every_connection() {
         assert!(took < PATIENCE / 2, "{took:?}: something was left over");
         threads.into_iter().for_each(|thread| thread.join().unwrap());
     }
+}
+
+/// RELIABILITY: a restart loses no one who is connected, though not yet accepted.
+#[test]
+fn connections_that_wait_to_be_accepted_when_the_stop_begins_are_answered() {
+    let served = Served::start(1, |config| config.timeouts.close = PATIENCE);
+    let address = served.address;
+    let mut victim = Client::upgraded(address, "/o/blocks-at-the-end");
+    // The shard sees nothing of what follows before this is over.
+    victim.send(text("block:1000"));
+    let knock = |request: String| {
+        let mut client = Client::connect(address);
+        client.send(request);
+        client
+    };
+    let asking: Vec<_> = (0..100).map(|number| knock(get(&format!("/asked/{number}")))).collect();
+    let upgrading: Vec<_> = (0..20).map(|_| knock(upgrade_request("/o/too-late"))).collect();
+    let half: Vec<_> = (0..5).map(|_| knock("GET / HT".to_owned())).collect();
+    let silent: Vec<_> = (0..5).map(|_| knock(String::new())).collect();
+    let stopping = thread::spawn(move || served.stop(PATIENCE));
+    for (number, mut client) in asking.into_iter().enumerate() {
+        let answer = client.answer();
+        assert_eq!(answer.status, 200);
+        assert_eq!(String::from_utf8(answer.body).unwrap(), format!("GET /asked/{number} "));
+        assert!(client.ends_in_order(), "{number}");
+    }
+    for mut client in upgrading {
+        match client.answer().status {
+            // It was accepted before the stop.
+            101 => {
+                assert_eq!(client.frame().close_code(), 1001);
+                client.send(close(1001, ""));
+            }
+            status => assert_eq!(status, 503),
+        }
+        assert!(client.ends_in_order());
+    }
+    for mut client in half.into_iter().chain(silent) {
+        assert!(client.ends_in_order());
+    }
+    assert_eq!(victim.text(), "unblocked");
+    assert_eq!(victim.frame().close_code(), 1001);
+    victim.send(close(1001, ""));
+    victim.end();
+    stopping.join().unwrap();
+    assert!(TcpStream::connect(address).is_err());
+}
+
+/// Also those for whom there was no slot.
+#[test]
+fn connections_that_wait_for_a_slot_when_the_stop_begins_are_answered() {
+    if FAR {
+        // On two shards, some of them have slots.
+        return;
+    }
+    let served = Served::start(1, |config| {
+        config.limits.connections = 16;
+        config.limits.connections_per_object = 16;
+        config.limits.connections_per_ring = 16;
+        config.timeouts.close = PATIENCE;
+    });
+    let address = served.address;
+    let mut clients: Vec<_> = (0..16).map(|_| Client::upgraded(address, "/o/full-at-the-end")).collect();
+    let waiting: Vec<_> = (0..50)
+        .map(|number| {
+            let mut client = Client::connect(address);
+            client.send(get(&format!("/asked/{number}")));
+            client
+        })
+        .collect();
+    let stopping = thread::spawn(move || served.stop(PATIENCE));
+    for client in &mut clients {
+        assert_eq!(client.frame().close_code(), 1001);
+        client.send(close(1001, ""));
+        client.end();
+    }
+    for (number, mut client) in waiting.into_iter().enumerate() {
+        let answer = client.answer();
+        assert_eq!((answer.status, answer.header("Connection")), (200, Some("close")));
+        assert_eq!(String::from_utf8(answer.body).unwrap(), format!("GET /asked/{number} "));
+        assert!(client.ends_in_order(), "{number}");
+    }
+    stopping.join().unwrap();
 }

@@ -6,7 +6,7 @@ use dormouse::ApiError;
 use support::fake::Fake;
 use support::frames::{Heard, text};
 use support::http::{get, post, upgrade};
-use support::room::{At, fake, fake_with, log, on_fetch, room_on, rooms, script};
+use support::room::{At, fake, fake_with, hook, log, on_fetch, room_on, rooms, script, unhook};
 
 fn is_1011(heard: &[Heard]) -> bool {
     matches!(heard, [Heard::Close(1011, reason)] if !reason.contains("script"))
@@ -38,6 +38,69 @@ fn a_message_handler_that_fails_costs_its_instance_and_its_socket_only() {
         assert!(alice.is_closed());
         assert_eq!(fake.counters().namespaces[0].failures.get(), 1);
     }
+}
+
+/// An error that cannot say what it is, and whose end is a panic.
+#[derive(Debug)]
+struct Mute;
+
+impl std::fmt::Display for Mute {
+    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        Err(std::fmt::Error)
+    }
+}
+
+impl std::error::Error for Mute {}
+
+impl Drop for Mute {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            panic!("a scripted panic in an error's Drop");
+        }
+    }
+}
+
+/// RELIABILITY: a panic is caught at each call of the application's code, and its errors are that too.
+#[test]
+fn an_error_that_panics_when_it_is_told_or_dropped_harms_nobody_else() {
+    let told = tracing_subscriber::fmt().with_writer(std::io::sink).finish();
+    tracing::subscriber::with_default(told, || {
+        for shards in [1, 2] {
+            let mut fake = Fake::new(rooms(|settings| settings.ping_ms = None), shards);
+            let [alice, bob] = ["alice", "bob"].map(|name| fake.open(&format!("/lobby?name={name}")));
+            hook(At::Message, |_, _| Err(Box::new(Mute)));
+            alice.text("fail in your way");
+            fake.settle();
+            assert!(is_1011(&alice.heard()));
+            unhook(At::Message);
+            bob.text("say still here");
+            fake.settle();
+            assert_eq!(bob.heard(), [text("still here")]);
+            for at in [At::Fetch, At::New] {
+                hook(at, |_, _| Err(Box::new(Mute)));
+                for number in 0..4 {
+                    let reply = fake.ask(&post(&format!("/new-{at:?}-{number}"), ""));
+                    assert_eq!(
+                        (reply.status, reply.body.as_str()),
+                        (500, "Internal Server Error\n"),
+                        "{at:?}"
+                    );
+                    // Of another shard the error may come when nobody waits for it any more.
+                    let late = fake.connect();
+                    late.bytes(post(&format!("/late-{at:?}-{number}"), ""));
+                    (0..2).for_each(|_| fake.turn(0));
+                    fake.move_clock(31_000);
+                    fake.turn(0);
+                    fake.settle();
+                    assert!([500, 504].contains(&late.reply().status));
+                }
+                unhook(at);
+            }
+            bob.text("say and now");
+            fake.settle();
+            assert_eq!(bob.heard(), [text("and now")]);
+        }
+    });
 }
 
 #[test]
@@ -148,6 +211,42 @@ fn repeated_failures_back_off_and_a_success_forgives() {
     keeper.text("say at once");
     fake.settle();
     assert_eq!(keeper.heard(), [text("at once")]);
+}
+
+/// What an object leaves behind that has no sockets: the memory of its failures.
+#[test]
+fn failures_back_off_also_where_nothing_is_left_of_the_object() {
+    for shards in [1, 2] {
+        let mut fake = Fake::new(rooms(|_| {}), shards);
+        script(At::New, "fail");
+        let failing = room_on(&mut fake, shards - 1);
+        let waits = [0, 0, 100, 200, 400, 800, 1_600, 3_200, 6_400, 10_000, 10_000];
+        for (n, wait) in waits.into_iter().enumerate() {
+            let client = fake.connect();
+            client.bytes(get(&failing));
+            if wait > 0 {
+                fake.advance(wait - 1);
+                assert!(!client.has_reply(), "the failure behind {wait} ms came before its time");
+                fake.advance(1);
+            } else {
+                fake.settle();
+            }
+            assert_eq!(client.reply().status, 500, "after {wait} ms");
+            assert_eq!(fake.ask(&get(&format!("/another{n}"))).status, 500, "others are none the wiser");
+        }
+        // A success forgives, and so does a minute in which nobody asks.
+        let client = fake.connect();
+        client.bytes(get(&failing));
+        script(At::New, "");
+        fake.advance(10_000);
+        assert_eq!(client.reply().status, 200);
+        script(At::New, "fail");
+        fake.advance(11_000);
+        assert_eq!([(); 2].map(|()| fake.ask(&get(&failing)).status), [500, 500]);
+        fake.advance(60_101);
+        assert_eq!([(); 2].map(|()| fake.ask(&get(&failing)).status), [500, 500]);
+        script(At::New, "");
+    }
 }
 
 /// SEMANTICS 1, an error in `fetch`.

@@ -3,9 +3,10 @@
 mod support;
 
 use dormouse::object::World;
+use support::client::Client;
 use support::fake::Fake;
-use support::frames::{closed, text};
-use support::http::{post, upgrade};
+use support::frames::{Heard, closed, text};
+use support::http::{get, post, upgrade};
 use support::room::{At, hook, log, script};
 use support::story::{Placement, Story, everywhere};
 
@@ -96,6 +97,36 @@ fn race_what_arrives_for_a_socket_that_is_gone_reaches_nobody() {
     });
 }
 
+/// RELIABILITY: the accept backlog is drained.
+#[test]
+fn who_waited_to_be_accepted_when_the_drain_began_is_answered_or_closed_but_never_reset() {
+    everywhere(10_000, |story, placement| {
+        story.fake.shards.iter().for_each(|shard| shard.world.begin_drain());
+        let clients: Vec<Client> = (0..4).map(|_| story.fake.connect_to(story.accepting)).collect();
+        clients[0].bytes(get("/worker/echo"));
+        clients[1].bytes(upgrade(&story.room, ""));
+        clients[2].bytes("GET /worker/ec");
+        story.fake.settle();
+        let reply = clients[0].reply();
+        assert_eq!((reply.status, reply.header("Connection")), (200, Some("close")), "{placement:?}");
+        assert_eq!(clients[1].reply().status, 503);
+        assert!(!clients[2].is_over() && !clients[3].is_over());
+        clients[2].bytes("ho HTTP/1.1\r\nHost: a\r\n\r\n");
+        story.fake.advance(400);
+        assert_eq!(clients[2].reply().status, 200);
+        assert!(!clients[3].is_over());
+        story.fake.advance(200);
+        assert!(clients[3].is_closed());
+        clients[..3].iter().for_each(|client| {
+            client.fin();
+        });
+        story.fake.settle();
+        assert!(clients.iter().all(|client| !client.heard().contains(&Heard::Reset)));
+        assert!(story.fake.shards.iter().all(|shard| shard.world.is_drained()), "{placement:?}");
+        assert_eq!(story.sockets(), 0);
+    });
+}
+
 /// RELIABILITY, drain: sockets get 1001, requests their response, and everything ends.
 #[test]
 fn a_drain_closes_every_socket_with_1001_and_answers_what_was_asked() {
@@ -104,20 +135,26 @@ fn a_drain_closes_every_socket_with_1001_and_answers_what_was_asked() {
         let asking = story.fake.connect_to(0);
         asking.bytes(post(&story.room, "sleep 1000"));
         story.fake.settle();
-        let idle = story.fake.connect_to(0);
+        let [idle, silent] = [(); 2].map(|()| story.fake.connect_to(0));
+        idle.bytes(get("/worker/echo"));
         story.fake.settle();
+        assert_eq!(idle.reply().header("Connection"), None);
         story.fake.shards.iter().for_each(|shard| shard.world.begin_drain());
         story.fake.settle();
         for client in &clients {
             assert_eq!(client.heard(), [closed(1001, "the server shuts down")], "{placement:?}");
         }
-        assert!(idle.is_over());
+        assert!(idle.is_over() && !silent.is_over(), "a request may be on its way");
+        idle.bytes(get("/worker/echo"));
+        story.fake.settle();
+        assert!(!idle.is_closed() && idle.heard() == [Heard::Fin], "or cross our FIN");
         clients[0].close(1001, "").fin();
         story.fake.advance(1_000);
         let reply = asking.reply();
         assert_eq!((reply.status, reply.header("Connection")), (200, Some("close")));
         asking.fin();
         idle.fin();
+        assert!(silent.is_closed(), "{placement:?}");
         story.fake.advance(5_200);
         assert!(story.fake.shards.iter().all(|shard| shard.world.is_drained()), "{placement:?}");
         assert_eq!(story.held(), [0, 0]);

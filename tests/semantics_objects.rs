@@ -7,7 +7,7 @@ use dormouse::{Env, ReadyState, Request, Response, Result, Worker};
 use support::fake::Fake;
 use support::frames::{Heard, closed, text};
 use support::http::{get, post, upgrade};
-use support::room::{At, Room, fake, fake_with, hook, inside, log, room_on, rooms, script};
+use support::room::{At, CLOSES, DROPS, Room, fake, fake_with, hook, inside, log, room_on, rooms, script};
 
 /// Answers with what is true of ids.
 struct Ids;
@@ -43,8 +43,8 @@ impl Worker for Ids {
 #[test]
 fn an_object_is_named_by_its_class_and_its_id() {
     let builder = WorldBuilder::new(Ids)
-        .namespace::<Room<false>>("ROOM")
-        .namespace::<Room<true>>("LATEST")
+        .namespace::<Room<CLOSES>>("ROOM")
+        .namespace::<Room<DROPS>>("LATEST")
         .var("GREETING", "hello");
     let mut fake = Fake::new(builder, 1);
     assert_eq!(fake.ask(&get("/")).body, format!("{:?}", [true; 14]));
@@ -183,6 +183,37 @@ fn events_wait_in_order_for_a_constructor_that_waits() {
     fake.advance(1);
     assert_eq!(alice.heard(), [text("one"), text("two")]);
     assert_eq!(log(), ["new", "alice says say one", "alice says say two"]);
+}
+
+/// A constructor has no caller whose deadline would end it.
+#[test]
+fn a_constructor_that_does_not_return_in_time_has_failed() {
+    let mut fake = fake_with(|settings| settings.ping_ms = None);
+    let alice = fake.open("/lobby?name=alice");
+    fake.advance(10_000);
+    script(At::New, "sleep 29999");
+    alice.text("say as slow as may be");
+    fake.advance(29_999);
+    assert_eq!(alice.heard(), [text("as slow as may be")]);
+    fake.advance(10_000);
+    script(At::New, "sleep 1000000");
+    alice.text("say never");
+    let asking = fake.connect();
+    asking.bytes(get("/lobby"));
+    fake.advance(29_999);
+    assert_eq!(alice.heard(), []);
+    assert_eq!(fake.counters().event_timeouts.get(), 0);
+    log();
+    fake.advance(1);
+    assert!(matches!(alice.heard()[0], Heard::Close(1011, _)));
+    assert_eq!(asking.reply().status, 500);
+    assert_eq!(fake.counters().event_timeouts.get(), 1);
+    assert_eq!(fake.counters().namespaces[0].failures.get(), 1);
+    script(At::New, "");
+    let again = fake.open("/lobby?name=again");
+    again.text("say it can be made");
+    fake.settle();
+    assert_eq!(again.heard(), [text("it can be made")]);
 }
 
 /// SEMANTICS 1, constructor fails.

@@ -15,6 +15,8 @@ mod ending;
 mod inspect;
 #[path = "simulation/kernel.rs"]
 mod kernel;
+#[path = "simulation/latest.rs"]
+mod latest;
 #[path = "simulation/pipe.rs"]
 mod pipe;
 #[path = "simulation/plan.rs"]

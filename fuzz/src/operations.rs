@@ -28,7 +28,7 @@ const SOCKETS_PER_OBJECT_MAX: usize = 6;
 const ALL_IS_OVER_MS: u64 = 400_000;
 
 const TIMES_MS: [u64; 8] = [1, 60, 100, 1_000, 5_000, 10_000, 26_000, 90_000];
-const ROOMS: [&str; 4] = ["/a", "/b", "/latest/a", "/latest/b"];
+const ROOMS: [&str; 4] = ["/a", "/b", "/latest/a", "/kept/a"];
 
 thread_local! {
     static UNEXPECTED_PANICS: Cell<u32> = const { Cell::new(0) };
@@ -72,6 +72,7 @@ fn limits(choices: &mut Choices<'_>) -> impl FnOnce(&mut Settings) + use<> {
         settings.session.frames_per_message_max = 5;
         settings.reassembly_bytes_max = 5_000;
         settings.output_socket_bytes_max = 500;
+        settings.kept_messages_max = 4;
         settings.output_shard_bytes_max = 3_000;
         settings.control_frames_per_second_max = 3;
         settings.mailbox_events_max = 4;

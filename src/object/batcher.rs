@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use super::batches::{Address, Batches, OBJECT_BYTES_MAX, SHARD_BYTES_MAX, Waiting};
 use super::batching::Batching;
+use super::broadcast::Broadcast;
 use super::core::Core;
 use super::error::ApiError;
 use super::message::Message;
@@ -253,9 +254,9 @@ impl Core {
             }
         };
         let recipients = match &to {
-            Address::Everyone => self.broadcast_now(object, message, None, None),
-            Address::Tag(tag) => self.broadcast_now(object, message, Some(tag), None),
-            Address::Socket(key) => usize::from(self.send_now(*key, message) == Ok(true)),
+            Address::Everyone => self.broadcast_now(Broadcast::new(self, object, message)),
+            Address::Tag(tag) => self.broadcast_now(Broadcast::new(self, object, message).tag(tag)),
+            Address::Socket(key) => usize::from(self.send_now(*key, message, None) == Ok(true)),
         };
         let mut spare = self.batch_buffers.borrow_mut();
         if spare.len() < SPARE_BUFFERS_MAX && bytes.capacity() <= SPARE_BYTES_MAX {

@@ -30,11 +30,12 @@ pub struct Broadcast<'a> {
     message: Message<'a>,
     tag: Option<&'a str>,
     except: Option<Key>,
+    key: Option<u64>,
 }
 
 impl<'a> Broadcast<'a> {
     pub(crate) fn new(core: &'a Rc<Core>, object: Key, message: Message<'a>) -> Broadcast<'a> {
-        Broadcast { core, object, message, tag: None, except: None }
+        Broadcast { core, object, message, tag: None, except: None, key: None }
     }
 
     /// Only to sockets with this tag.
@@ -62,6 +63,20 @@ impl<'a> Broadcast<'a> {
         self
     }
 
+    /// Under this key: where the class has [`SlowReader::KeepLatest`], the message may wait for a socket whose client
+    /// does not read, and is replaced there by the next one with the same key. Elsewhere the key says nothing.
+    ///
+    /// ```no_run
+    /// # fn example(ctx: dormouse::Context, player: u64, place: [f32; 2]) {
+    /// // Where a player is: of interest until the next message about the same player.
+    /// ctx.broadcast(&format!("{player} is at {place:?}")).key(player).send();
+    /// # }
+    /// ```
+    pub fn key(mut self, key: u64) -> Broadcast<'a> {
+        self.key = Some(key);
+        self
+    }
+
     /// Queues the message for each recipient; returns how many there are. Sockets that are closing are passed over.
     ///
     /// ```no_run
@@ -72,29 +87,18 @@ impl<'a> Broadcast<'a> {
     /// # }
     /// ```
     pub fn send(self) -> usize {
-        self.core.broadcast(self.object, self.message, self.tag, self.except)
+        self.core.broadcast(self)
     }
 }
 
 impl Core {
-    fn broadcast(
-        self: &Rc<Core>,
-        object: Key,
-        message: Message<'_>,
-        tag: Option<&str>,
-        except: Option<Key>,
-    ) -> usize {
-        self.flush_batch(object, tag.map_or(Address::Everyone, Address::Tag));
-        self.broadcast_now(object, message, tag, except)
+    fn broadcast(self: &Rc<Core>, broadcast: Broadcast<'_>) -> usize {
+        self.flush_batch(broadcast.object, broadcast.tag.map_or(Address::Everyone, Address::Tag));
+        self.broadcast_now(broadcast)
     }
 
-    pub(crate) fn broadcast_now(
-        self: &Rc<Core>,
-        object_key: Key,
-        message: Message<'_>,
-        tag: Option<&str>,
-        except: Option<Key>,
-    ) -> usize {
+    pub(crate) fn broadcast_now(self: &Rc<Core>, broadcast: Broadcast<'_>) -> usize {
+        let Broadcast { object: object_key, message, tag, except, key, .. } = broadcast;
         let mut objects = self.objects.borrow_mut();
         let Some(object) = objects.get_mut(object_key) else { return 0 };
         let policy = self.shared.classes[usize::from(object.class)].slow_reader;
@@ -105,7 +109,7 @@ impl Core {
             .flatten();
         {
             let mut delivery = self.delivery(policy);
-            let mut forms = Forms::for_many(message);
+            let mut forms = Forms::for_many(message).keyed(policy.key(key));
             let mut deliver = |key: Key| {
                 if Some(key) == except || Some(key) == skipped {
                     return;
@@ -126,7 +130,7 @@ impl Core {
         object.messages_sent += recipients as u64;
         drop(objects);
         self.counters.frames_queued.add(recipients as u64);
-        debug_assert!(overflowing.is_empty() || policy == SlowReader::Close);
+        debug_assert!(overflowing.is_empty() || policy != SlowReader::DropNewest);
         for key in overflowing {
             self.close_slow_reader(key);
         }

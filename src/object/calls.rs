@@ -187,7 +187,8 @@ impl Core {
             Some(Reply { shard, call }) => {
                 self.tell(shard, MeshMessage::Answer(Box::new(AnswerMessage { call, answer })));
             }
-            None => {}
+            // An error is the application's, and so is its end.
+            None => drop(self.guarded(|| drop(answer))),
         }
     }
 
@@ -195,8 +196,9 @@ impl Core {
         let answer = answer.map(|parts| self.response_from_parts(parts));
         // Nobody waits any more: dropping the response abandons its socket.
         let pending = self.calls.pending.borrow_mut().remove(&call);
-        if let Some(Pending::Fetch(awaited)) = pending {
-            awaited.set(answer);
+        match pending {
+            Some(Pending::Fetch(awaited)) => awaited.set(answer),
+            _ => drop(self.guarded(|| drop(answer))),
         }
     }
 

@@ -76,7 +76,7 @@ impl Core {
                 return false;
             }
             self.forget_reassembly(connection);
-            connection.outbox.clear(&mut self.output.borrow_mut());
+            self.forget_output(place, connection);
             connection.phase = Phase::Closing;
             (connection.deadline, connection.write_deadline) = (Moment::NEVER, Moment::NEVER);
             true
@@ -258,7 +258,7 @@ impl Core {
     pub(crate) fn dismiss(&self, place: Place, code: u16, reason: &str) {
         let mut frame = Vec::new();
         encode_close(&mut frame, Some(code), reason);
-        self.queue_bytes(place, &frame);
+        self.queue_close(place, &frame);
         self.leave(place, false);
     }
 }

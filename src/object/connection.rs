@@ -39,6 +39,8 @@ pub(crate) struct Connection {
     pub(crate) is_dirty: bool,
     /// The kernel's buffer is full; a notice was asked for.
     pub(crate) is_blocked: bool,
+    /// Messages wait under keys, as [`kept`](super::kept) has it.
+    pub(crate) keeps: bool,
 }
 
 impl Connection {
@@ -52,6 +54,7 @@ impl Connection {
             look: Moment::NEVER,
             is_dirty: false,
             is_blocked: false,
+            keeps: false,
         }
     }
 }

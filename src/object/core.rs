@@ -15,7 +15,9 @@ use super::connection::{Connection, FarObject};
 use super::counters::ShardCounters;
 use super::directory::{ConnectionId, Directory};
 use super::driver::{Effect, Effects, Now, Place, ShardId};
+use super::failing::Failing;
 use super::id::IdBytes;
+use super::kept::KeptLines;
 use super::mesh::{HandOff, MeshMessage, SocketName};
 use super::moment::Moment;
 use super::object::Object;
@@ -57,9 +59,13 @@ pub(crate) struct Core {
     pub(crate) sockets: RefCell<Slab<Socket>>,
     pub(crate) objects: RefCell<Slab<Object>>,
     pub(crate) names: RefCell<HashMap<(u16, IdBytes), Key>>,
+    /// Objects that failed and are not among these any more.
+    pub(crate) failing: RefCell<Failing>,
     pub(crate) output: RefCell<Output>,
     pub(crate) compressor: RefCell<Compressor>,
     pub(crate) inflaters: RefCell<Inflaters>,
+    /// What waits under keys for connections at their bounds.
+    pub(crate) kept: RefCell<KeptLines>,
     /// Connections with something to send.
     pub(crate) dirty: RefCell<Vec<Place>>,
     /// What the batches of all objects that wait are charged; 0 when there are none.
@@ -115,9 +121,11 @@ impl Core {
             sockets: RefCell::default(),
             objects: RefCell::default(),
             names: RefCell::default(),
+            failing: RefCell::default(),
             output: RefCell::default(),
             compressor: RefCell::new(compressor),
             inflaters: RefCell::default(),
+            kept: RefCell::default(),
             dirty: RefCell::default(),
             batch_bytes: Cell::new(0),
             batch_buffers: RefCell::default(),
@@ -187,7 +195,7 @@ impl Core {
     pub(crate) fn remove_connection(&self, place: Place) {
         let removed = self.connections.borrow_mut().get_mut(place.0 as usize).and_then(Option::take);
         if let Some(mut connection) = removed {
-            connection.outbox.clear(&mut self.output.borrow_mut());
+            self.forget_output(place, &mut connection);
             self.compressor.borrow_mut().closed(place);
             self.counters.connections.set(self.counters.connections.get() - 1);
         }

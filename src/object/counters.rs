@@ -114,6 +114,8 @@ pub struct ShardCounters {
     pub slow_readers_closed: Counter,
     /// Messages dropped because a socket did not read, where its class asks for that.
     pub messages_dropped: Counter,
+    /// Messages replaced by newer ones under their keys because a socket did not read, where its class asks for that.
+    pub messages_replaced: Counter,
     /// Connections lost because they took no byte for the write-progress time.
     pub write_timeouts: Counter,
     /// Connections lost because they did not answer a ping.
@@ -130,7 +132,7 @@ pub struct ShardCounters {
     pub mailbox_pauses: Counter,
     /// Handlers that panicked.
     pub panics: Counter,
-    /// Events cancelled because they took too long.
+    /// Events and constructors cancelled because they took too long.
     pub event_timeouts: Counter,
     /// By namespace, in the order in which they were bound.
     pub namespaces: Vec<NamespaceCounters>,

@@ -8,7 +8,6 @@ use super::auto_response::AutoResponse;
 use super::compression::Compressor;
 use super::connection::{Connection, Phase};
 use super::core::Core;
-use super::counters::ShardCounters;
 use super::directory::ConnectionId;
 use super::driver::Place;
 use super::durable_object::SlowReader;
@@ -44,26 +43,77 @@ pub(crate) struct Delivery<'a> {
     far: RefMut<'a, Vec<Vec<(Place, ConnectionId)>>>,
     has_far: bool,
     commands: RefMut<'a, Vec<CommandBatch>>,
-    counters: &'a ShardCounters,
     policy: SlowReader,
 }
 
 /// What putting frames into outboxes needs.
 pub(crate) struct Outboxes<'a> {
+    pub(crate) core: &'a Core,
     pub(crate) output: RefMut<'a, Output>,
     compressor: RefMut<'a, Compressor>,
     dirty: RefMut<'a, Vec<Place>>,
-    bytes_max: usize,
+    /// When a socket is at its bound, if it is blocked.
+    pub(crate) bytes_max: usize,
 }
 
 impl Outboxes<'_> {
-    /// Puts a message into an outbox, in the form that its connection wants; `false` when its bound is reached.
-    pub(crate) fn push(&mut self, place: Place, connection: &mut Connection, forms: &mut Forms<'_>) -> bool {
-        let factor = if connection.is_blocked { 1 } else { UNTRIED_FACTOR };
-        let is_full = connection.outbox.queued_bytes() >= (self.bytes_max * factor).min(QUEUED_BYTES_CEILING);
-        if is_full && !is_planted(Bug::OutputBoundIgnored) {
-            return false;
+    /// Puts a message into an outbox, unless that is at its bound: then the policy says what becomes of it.
+    pub(crate) fn push(
+        &mut self,
+        place: Place,
+        connection: &mut Connection,
+        policy: SlowReader,
+        forms: &mut Forms<'_>,
+    ) -> Queued {
+        if connection.outbox.queued_bytes() >= self.bytes_max
+            && let Some(instead) = self.at_bound(place, connection, policy, forms)
+        {
+            return instead;
         }
+        self.append(place, connection, forms);
+        Queued::Yes
+    }
+
+    /// What becomes of a message for a socket that has much waiting; `None` if it may still be queued.
+    #[cold]
+    fn at_bound(
+        &mut self,
+        place: Place,
+        connection: &mut Connection,
+        policy: SlowReader,
+        forms: &mut Forms<'_>,
+    ) -> Option<Queued> {
+        if is_planted(Bug::OutputBoundIgnored) {
+            return None;
+        }
+        let factor = if connection.is_blocked { 1 } else { UNTRIED_FACTOR };
+        let bytes_max = self.bytes_max.saturating_mul(factor).min(QUEUED_BYTES_CEILING);
+        let is_full = connection.outbox.queued_bytes() >= bytes_max;
+        match forms.key() {
+            Some(key) if is_full || connection.keeps => {
+                return Some(self.keep(place, connection, key, forms));
+            }
+            // The client reads again. What comes now goes behind what waits.
+            None if !is_full && connection.keeps => self.release(place, connection, bytes_max),
+            _ => {}
+        }
+        let is_full = connection.outbox.queued_bytes() >= bytes_max;
+        is_full.then(|| self.refuse(policy))
+    }
+
+    fn refuse(&self, policy: SlowReader) -> Queued {
+        match policy {
+            // A message without a key is one that the client must not miss.
+            SlowReader::Close | SlowReader::KeepLatest => Queued::Overflow,
+            SlowReader::DropNewest => {
+                self.core.counters.messages_dropped.add(1);
+                Queued::No
+            }
+        }
+    }
+
+    /// Puts a message into an outbox, in the form that its connection wants.
+    pub(crate) fn append(&mut self, place: Place, connection: &mut Connection, forms: &mut Forms<'_>) {
         let segment = match &connection.phase {
             Phase::Open(open) => {
                 forms.for_connection(place, open.agreed, &mut self.compressor, &mut self.output)
@@ -75,7 +125,6 @@ impl Outboxes<'_> {
             connection.is_dirty = true;
             self.dirty.push(place);
         }
-        true
     }
 }
 
@@ -86,6 +135,7 @@ impl Delivery<'_> {
             return;
         }
         self.has_far = false;
+        let key = forms.key();
         let segment = forms.plain(&mut self.outboxes.output);
         let frame = self.outboxes.output.bytes(segment);
         let shared: Option<Arc<[u8]>> = (frame.len() > COPIED_BYTES_MAX).then(|| frame.into());
@@ -97,8 +147,8 @@ impl Delivery<'_> {
             };
             targets.clear();
             let command = match &shared {
-                Some(frame) => Command::SharedFrame { to, frame: frame.clone() },
-                None => Command::Frame { to, frame: batch.copy(frame) },
+                Some(frame) => Command::SharedFrame { to, frame: frame.clone(), key },
+                None => Command::Frame { to, frame: batch.copy(frame), key },
             };
             batch.commands.push(command);
         }
@@ -110,38 +160,35 @@ impl Delivery<'_> {
         if socket.close.sent {
             return Queued::No;
         }
-        let queued = match &mut socket.link {
+        match &mut socket.link {
             Link::Bound(place) => {
                 let place = *place;
                 let Some(Some(connection)) = self.connections.get_mut(place.0 as usize) else {
                     return Queued::No;
                 };
-                self.outboxes.push(place, connection, forms)
+                self.outboxes.push(place, connection, self.policy, forms)
             }
             Link::Far(far) => {
                 // The edge keeps the bound: it knows what waits.
                 self.far[usize::from(far.shard.0)].push((far.place, far.id));
                 self.has_far = true;
-                return Queued::Yes;
+                Queued::Yes
             }
-            Link::Pending(bytes) => {
-                let fits = bytes.len() < self.outboxes.bytes_max * UNTRIED_FACTOR;
-                if fits {
-                    // What the client will agree to is not known yet.
-                    let segment = forms.plain(&mut self.outboxes.output);
-                    bytes.extend_from_slice(self.outboxes.output.bytes(segment));
+            Link::Pending(early) => {
+                let bytes_max =
+                    self.outboxes.bytes_max.saturating_mul(UNTRIED_FACTOR).min(QUEUED_BYTES_CEILING);
+                match forms.key() {
+                    _ if early.frames.len() < bytes_max => {
+                        // What the client will agree to is not known yet.
+                        let segment = forms.plain(&mut self.outboxes.output);
+                        early.frames.extend_from_slice(self.outboxes.output.bytes(segment));
+                        Queued::Yes
+                    }
+                    Some(key) => self.outboxes.keep_in(&mut early.kept, key, forms),
+                    None => self.outboxes.refuse(self.policy),
                 }
-                fits
             }
-            Link::Gone => return Queued::No,
-        };
-        match (queued, self.policy) {
-            (true, _) => Queued::Yes,
-            (false, SlowReader::Close) => Queued::Overflow,
-            (false, SlowReader::DropNewest) => {
-                self.counters.messages_dropped.add(1);
-                Queued::No
-            }
+            Link::Gone => Queued::No,
         }
     }
 }
@@ -155,17 +202,17 @@ impl Core {
             far: self.far_recipients.borrow_mut(),
             has_far: false,
             commands: self.commands.borrow_mut(),
-            counters: &self.counters,
             policy,
         }
     }
 
     pub(crate) fn outboxes(&self) -> Outboxes<'_> {
         Outboxes {
+            core: self,
             output: self.output.borrow_mut(),
             compressor: self.compressor.borrow_mut(),
             dirty: self.dirty.borrow_mut(),
-            bytes_max: self.settings().output_socket_bytes_max,
+            bytes_max: self.settings().output_socket_bytes_max.min(QUEUED_BYTES_CEILING),
         }
     }
 
@@ -183,6 +230,23 @@ impl Core {
             connection.is_dirty = true;
             self.dirty.borrow_mut().push(place);
         }
+    }
+
+    /// Queues a Close. What waits under keys was sent before it, and leaves before it.
+    pub(crate) fn queue_close(&self, place: Place, frame: &[u8]) {
+        self.with_connection(place, |connection| {
+            if connection.keeps {
+                self.outboxes().release(place, connection, usize::MAX);
+            }
+            self.queue_on(place, connection, frame);
+        });
+    }
+
+    /// Moves what waits under keys behind what waits for the kernel, as far as the bound allows.
+    pub(crate) fn release_kept(&self, place: Place, connection: &mut Connection) {
+        let mut outboxes = self.outboxes();
+        let bytes_max = outboxes.bytes_max;
+        outboxes.release(place, connection, bytes_max);
     }
 
     /// Queues a message for one socket, wherever it is, if its bound allows; else the policy decides.
@@ -216,8 +280,8 @@ impl Core {
     pub(crate) fn queue_within_bound(&self, place: Place, connection: &mut Connection, frame: &[u8]) -> bool {
         let mut outboxes = self.outboxes();
         let mut forms = Forms::of_frame(frame);
-        let fits = outboxes.push(place, connection, &mut forms);
+        let queued = outboxes.push(place, connection, SlowReader::Close, &mut forms);
         forms.discard_unused(&mut outboxes.output);
-        fits
+        matches!(queued, Queued::Yes)
     }
 }

@@ -33,6 +33,54 @@ pub enum SlowReader {
     Close,
     /// Drop the message, and count it. For state that the next message replaces.
     DropNewest,
+    /// Have the message wait, if it was sent under a key ([`Broadcast::key`](super::Broadcast::key),
+    /// [`WebSocket::send_keyed`]), in the place of the one that waits under the same key; what is replaced is counted.
+    /// For state in parts, each of which the next message about it replaces: players, prices, cursors.
+    ///
+    /// A key is a number of the application's: it costs 8 bytes wherever it waits and has no length to be bounded.
+    /// The newest message of each key leaves as soon as the client reads again, the key that has waited longest first; a
+    /// message that replaces another takes its place. A message without a key never overtakes one with a key that was
+    /// sent before it, nor the other way round. At the bound it closes the socket with 1013 as with
+    /// [`SlowReader::Close`], and so does a key too many: `limits.kept_messages_per_socket` of them may wait for a
+    /// socket, and as many bytes as `limits.output_bytes_per_socket` allows besides. A Close, the object's own or the
+    /// engine's, leaves behind what waits.
+    ///
+    /// ```
+    /// use dormouse::{Context, DurableObject, Env, Message, Result, SlowReader, WebSocket};
+    ///
+    /// /// Where each player is. Who reads slowly sees fewer places, and the newest of each player in the end.
+    /// struct Map {
+    ///     ctx: Context,
+    /// }
+    ///
+    /// impl DurableObject for Map {
+    ///     const SLOW_READER: SlowReader = SlowReader::KeepLatest;
+    ///
+    ///     async fn new(ctx: Context, _env: Env) -> Result<Map> {
+    ///         Ok(Map { ctx })
+    ///     }
+    ///
+    ///     async fn web_socket_message(&mut self, ws: &WebSocket, place: Message<'_>) -> Result<()> {
+    ///         let player: u64 = ws.deserialize_attachment()?.unwrap_or(0);
+    ///         self.ctx.broadcast(place).key(player).send();
+    ///         Ok(())
+    ///     }
+    ///
+    ///     async fn web_socket_close(&mut self, _: &WebSocket, _: u16, _: &str, _: bool) -> Result<()> {
+    ///         // Without a key: nobody may miss it.
+    ///         self.ctx.broadcast("one left").send();
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
+    KeepLatest,
+}
+
+impl SlowReader {
+    /// The key of a message, where it means something.
+    pub(crate) fn key(self, key: Option<u64>) -> Option<u64> {
+        key.filter(|_| self == SlowReader::KeepLatest)
+    }
 }
 
 /// A single-threaded piece of state with an id, that clients connect to.
@@ -100,10 +148,12 @@ pub trait DurableObject: Sized + 'static {
     const BATCHING: Option<Batching> = None;
 
     /// Makes the instance, at the first event and at each wake, before the event is delivered. Sockets that stayed
-    /// connected are in [`Context::get_web_sockets`] already. Keep it short.
+    /// connected are in [`Context::get_web_sockets`] already. Keep it short: events wait for it. One that has not
+    /// returned within `timeouts.fetch` is cancelled where it awaits, and has failed.
     ///
     /// # Errors
-    /// The event's caller gets a 500, and the object's sockets are closed with 1011.
+    /// The event's caller gets a 500, and the object's sockets are closed with 1011. Behind the second failure in a
+    /// row the next instance waits 100 ms, then twice as long each time, up to 10 s.
     async fn new(ctx: Context, env: Env) -> Result<Self>;
 
     /// Answers a request that a worker or another object passed on.

@@ -7,9 +7,9 @@ use std::rc::{Rc, Weak};
 use super::auto_response::AutoResponse;
 use super::connection::{Connection, FarObject, FarOwner, OpenState, Owner, Pause, Phase};
 use super::core::Core;
+use super::delivery::Queued;
 use super::directory::ConnectionId;
 use super::driver::{Effect, Place, ShardId};
-use super::durable_object::SlowReader;
 use super::forms::Forms;
 use super::mesh::{MeshMessage, SocketName, StayPut};
 use super::output::Segment;
@@ -110,14 +110,14 @@ impl Core {
                         self.queue_bytes(to.0, slice(&bytes, &frames));
                     }
                 }
-                Command::Frame { to, frame } => {
+                Command::Frame { to, frame, key } => {
                     let frame = slice(&bytes, &frame);
                     let segment = self.output.borrow_mut().encoded(frame);
-                    self.deliver(frame, segment, &to);
+                    self.deliver(frame, segment, key, &to);
                 }
-                Command::SharedFrame { to, frame } => {
+                Command::SharedFrame { to, frame, key } => {
                     let segment = self.output.borrow_mut().shared(frame.clone());
-                    self.deliver(&frame, segment, &to);
+                    self.deliver(&frame, segment, key, &to);
                 }
                 Command::Close { to, frame } => self.far_close(to, slice(&bytes, &frame)),
                 Command::Dismiss { to, frame } => {
@@ -126,7 +126,7 @@ impl Core {
                         self.with_far(to, |_, owner| std::mem::replace(&mut owner.close.sent, true));
                     let Some(was_sent) = was_sent else { continue };
                     if !was_sent && !frame.is_empty() {
-                        self.queue_bytes(to.0, slice(&bytes, &frame));
+                        self.queue_close(to.0, slice(&bytes, &frame));
                     }
                     self.leave(to.0, false);
                 }
@@ -170,13 +170,13 @@ impl Core {
     }
 
     /// Puts one frame into the outboxes of all its recipients here; `segment` is where it lies.
-    fn deliver(self: &Rc<Core>, frame: &[u8], segment: Segment, to: &Recipients) {
+    fn deliver(self: &Rc<Core>, frame: &[u8], segment: Segment, key: Option<u64>, to: &Recipients) {
         let mut overflowing: Vec<Place> = Vec::new();
         {
             let mut connections = self.connections.borrow_mut();
             let mut outboxes = self.outboxes();
             let is_for_one = matches!(to, Recipients::One(..));
-            let mut forms = Forms::of_message_frame(frame, segment, is_for_one);
+            let mut forms = Forms::of_message_frame(frame, segment, is_for_one).keyed(key);
             let mut push = |place: Place, id: ConnectionId| {
                 let Some(Some(connection)) = connections.get_mut(place.0 as usize) else { return };
                 if connection.id != id {
@@ -190,11 +190,8 @@ impl Core {
                     return;
                 }
                 let policy = self.shared.classes[usize::from(owner.object.class)].slow_reader;
-                if !outboxes.push(place, connection, &mut forms) {
-                    match policy {
-                        SlowReader::Close => overflowing.push(place),
-                        SlowReader::DropNewest => self.counters.messages_dropped.add(1),
-                    }
+                if let Queued::Overflow = outboxes.push(place, connection, policy, &mut forms) {
+                    overflowing.push(place);
                 }
             };
             match to {
@@ -218,7 +215,7 @@ impl Core {
         });
         let Some((was_sent, received)) = progress else { return };
         if !was_sent && !frame.is_empty() {
-            self.queue_bytes(place, frame);
+            self.queue_close(place, frame);
         }
         if received {
             // RFC 6455 5.5.1, 7.1.1 and 7.1.2: with both Close frames exchanged, the server is the first to close TCP.
@@ -241,7 +238,7 @@ impl Core {
         let Some(Some(received)) = closes else { return };
         let mut frame = Vec::new();
         encode_close(&mut frame, Some(code), reason);
-        self.queue_bytes(place, &frame);
+        self.queue_close(place, &frame);
         if received {
             self.leave(place, true);
         } else {
@@ -263,8 +260,8 @@ impl Core {
     }
 
     /// Tells the home shard how much waits for the kernel, when that has changed.
-    pub(crate) fn report_buffered(&self, connection: &mut Connection) {
-        let bytes = connection.outbox.queued_bytes();
+    pub(crate) fn report_buffered(&self, place: Place, connection: &mut Connection) {
+        let bytes = self.waiting_bytes(place, connection);
         if let Phase::Open(OpenState { owner: Owner::Far(owner), .. }) = &mut connection.phase
             && owner.reported_bytes != bytes
         {

@@ -35,7 +35,7 @@ impl Core {
     pub(crate) fn flush(self: &Rc<Core>, transmit: &mut impl Transmit) {
         let mut dirty = std::mem::take(&mut *self.dirty.borrow_mut());
         // A socket comes up again for the parts that did not fit the send before. It ends: each pass takes parts from
-        // every socket that is left, or blocks it, and nothing is queued meanwhile.
+        // every socket that is left, or blocks it, and nothing is queued meanwhile but what waited under keys.
         while !dirty.is_empty() {
             // In place order: random order costs the kernel a quarter more.
             if !dirty.is_sorted() {
@@ -168,11 +168,14 @@ impl Core {
     /// Settles a place after a send; `true` when it has more to send at once.
     fn is_unfinished(&self, place: Place) -> bool {
         let settled = self.with_connection(place, |connection| {
+            if connection.keeps {
+                self.release_kept(place, connection);
+            }
             if !connection.outbox.is_empty() && !connection.is_blocked {
                 return Settled::Unfinished;
             }
             connection.is_dirty = false;
-            self.report_buffered(connection);
+            self.report_buffered(place, connection);
             if connection.is_blocked && !connection.outbox.is_empty() {
                 // What joined the queue of a blocked socket leaves the arena as well.
                 connection.outbox.evacuate(&mut self.output.borrow_mut());
@@ -205,13 +208,13 @@ impl Core {
         while self.output.borrow().queued_bytes() > self.settings().output_shard_bytes_max {
             let slowest = {
                 let connections = self.connections.borrow();
-                let held = |connection: &Option<super::connection::Connection>| {
-                    connection
+                let held = |at: usize| {
+                    connections[at]
                         .as_ref()
                         .filter(|c| !matches!(c.phase, Phase::Closing))
-                        .map(|c| c.outbox.queued_bytes())
+                        .map(|c| self.waiting_bytes(Place(at as u32), c))
                 };
-                (0..connections.len()).max_by_key(|at| held(&connections[*at]))
+                (0..connections.len()).max_by_key(|at| held(*at))
             };
             let Some(slowest) = slowest else { return };
             self.counters.slow_readers_closed.add(1);

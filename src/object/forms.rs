@@ -1,6 +1,8 @@
 //! A message on its way to outboxes, in each form that some recipient wants. Owns when a form is made: with the first
 //! recipient that wants it, and once.
 
+use std::sync::Arc;
+
 use super::compression::{Agreed, Compressor};
 use super::driver::Place;
 use super::message::Message;
@@ -15,9 +17,13 @@ pub(crate) struct Forms<'m> {
     source: Source<'m>,
     /// One recipient at most, which may have it compressed with the connection's own context.
     is_for_one: bool,
+    /// Under what it may wait for a socket at its bound, until a newer one with the same key replaces it.
+    key: Option<u64>,
     plain: Option<Segment>,
     /// Compressed, so that it stands alone, by size of the window.
     alone: [Form; WINDOWS],
+    /// The plain one again, for those who have to wait.
+    kept: Option<Arc<[u8]>>,
 }
 
 #[derive(Clone, Copy)]
@@ -38,7 +44,7 @@ enum Form {
 
 impl<'m> Forms<'m> {
     fn new(source: Source<'m>, is_for_one: bool) -> Forms<'m> {
-        Forms { source, is_for_one, plain: None, alone: [Form::Unknown; WINDOWS] }
+        Forms { source, is_for_one, key: None, plain: None, alone: [Form::Unknown; WINDOWS], kept: None }
     }
 
     /// A message for one socket.
@@ -63,6 +69,15 @@ impl<'m> Forms<'m> {
             None => Source::Frame(frame),
         };
         Forms { plain: Some(plain), ..Forms::new(source, is_for_one) }
+    }
+
+    /// The same under a key.
+    pub(crate) fn keyed(self, key: Option<u64>) -> Forms<'m> {
+        Forms { key, ..self }
+    }
+
+    pub(crate) fn key(&self) -> Option<u64> {
+        self.key
     }
 
     /// The form that everybody can read.
@@ -123,6 +138,12 @@ impl<'m> Forms<'m> {
             }
             Form::Unknown | Form::Useless => self.plain(output),
         }
+    }
+
+    /// The plain form apart from the arena, where it would be in the way for as long as somebody waits.
+    pub(crate) fn kept(&mut self, output: &mut Output) -> Arc<[u8]> {
+        let plain = self.plain(output);
+        self.kept.get_or_insert_with(|| output.apart(plain)).clone()
     }
 
     /// Gives back what nobody took.

@@ -144,8 +144,8 @@ impl Core {
         };
         match (policy, near) {
             (SlowReader::DropNewest, _) => self.counters.messages_dropped.add(answers),
-            (SlowReader::Close, Some(key)) => self.close_slow_reader(key),
-            (SlowReader::Close, None) => {
+            (SlowReader::Close | SlowReader::KeepLatest, Some(key)) => self.close_slow_reader(key),
+            (SlowReader::Close | SlowReader::KeepLatest, None) => {
                 self.counters.slow_readers_closed.add(1);
                 self.close_far(place, close::TRY_AGAIN_LATER, "the client does not read");
             }

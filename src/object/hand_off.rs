@@ -31,7 +31,7 @@ impl Core {
         let Some(mut received) = received else { return self.socket_lost(socket) };
         let taken = match self.sockets.borrow_mut().get_mut(socket) {
             Some(record) => match std::mem::replace(&mut record.link, Link::Bound(place)) {
-                Link::Pending(bytes) => Some((bytes, record.close.sent)),
+                Link::Pending(early) => Some((early, record.close.sent)),
                 other => {
                     record.link = other;
                     None
@@ -44,9 +44,10 @@ impl Core {
             // The object went away between its answer and now.
             return self.dismiss(place, crate::wire::close::INTERNAL_ERROR, "the object is gone");
         };
-        if !pending.is_empty() {
-            self.queue_bytes(place, &pending);
+        if !pending.frames.is_empty() {
+            self.queue_bytes(place, &pending.frames);
         }
+        self.keep_on(place, pending.kept);
         self.carry_frames(place, Owner::Near(socket), agreement);
         if close_sent {
             self.await_close(place);

@@ -34,7 +34,7 @@ impl Core {
             let mut sockets = self.sockets.borrow_mut();
             match sockets.get_mut(key) {
                 Some(socket) => match std::mem::replace(&mut socket.link, Link::Far(Box::new(far))) {
-                    Link::Pending(bytes) => Some((bytes, socket.close.sent, socket.object)),
+                    Link::Pending(early) => Some((early, socket.close.sent, socket.object)),
                     other => {
                         socket.link = other;
                         None
@@ -43,7 +43,7 @@ impl Core {
                 None => None,
             }
         };
-        let Some((bytes, close_sent, object)) = pending else {
+        let Some((mut early, close_sent, object)) = pending else {
             let mut frame = Vec::new();
             encode_close(&mut frame, Some(close::INTERNAL_ERROR), "the object is gone");
             return self.command_dismiss(far, &frame);
@@ -55,8 +55,11 @@ impl Core {
             .get(object)
             .and_then(|object| object.auto_response.as_ref().map(|auto| auto.pair.clone()));
         self.command(far.shard, Command::AutoResponse { object, pair });
-        if !bytes.is_empty() {
-            self.command_early(far, &bytes);
+        if !early.frames.is_empty() {
+            self.command_early(far, &early.frames);
+        }
+        while let Some((key, frame)) = early.kept.pop() {
+            self.command_frame(far, &frame, Some(key));
         }
         if close_sent {
             self.command_close(far, &[]);
@@ -125,7 +128,7 @@ impl Core {
                 }
             }
             Taken::Answer(auto) => {
-                self.command_frame(far, &auto.frame);
+                self.command_frame(far, &auto.frame, None);
                 self.command(far.shard, Command::Done { to: (far.place, far.id), events: 1 });
             }
             Taken::Dropped => {
@@ -167,10 +170,10 @@ impl Core {
         batch.commands.push(Command::Early { to: (far.place, far.id), frames });
     }
 
-    fn command_frame(&self, far: FarConnection, frame: &[u8]) {
+    fn command_frame(&self, far: FarConnection, frame: &[u8], key: Option<u64>) {
         let batch = &mut self.commands.borrow_mut()[usize::from(far.shard.0)];
         let frame = batch.copy(frame);
-        batch.commands.push(Command::Frame { to: Recipients::One(far.place, far.id), frame });
+        batch.commands.push(Command::Frame { to: Recipients::One(far.place, far.id), frame, key });
     }
 
     pub(crate) fn command_close(&self, far: FarConnection, frame: &[u8]) {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::core::Core;
 use super::error::{ApiError, Error};
+use super::failing::Failures;
 use super::id::ObjectId;
 use super::mailbox::{Event, Exit, Mailbox};
 use super::mesh::ObjectName;
@@ -29,7 +30,17 @@ impl Core {
     pub(crate) fn object_named(&self, name: &ObjectName) -> Key {
         *self.names.borrow_mut().entry((name.class, name.bytes)).or_insert_with(|| {
             let id = ObjectId::from_parts(name.bytes, name.name.clone());
-            self.objects.borrow_mut().insert(Object::new(name.class, id, self.now_ms()))
+            let mut object = Object::new(name.class, id, self.now_ms());
+            let failures = self.failing.borrow_mut().take(&(name.class, name.bytes), self.now_ms());
+            if let Some(failures) = failures {
+                (object.failures, object.retry_ms) = (failures.count, failures.retry_ms);
+            }
+            let retry_ms = object.retry_ms;
+            let key = self.objects.borrow_mut().insert(object);
+            if retry_ms > self.now_ms() {
+                self.timers.borrow_mut().insert(retry_ms, Timer::Retry(key));
+            }
+            key
         })
     }
 
@@ -72,6 +83,7 @@ impl Core {
         if let Some(object) = self.objects.borrow_mut().get_mut(key) {
             object.actor = Some(actor);
             object.is_constructed = false;
+            object.constructions += 1;
         }
     }
 
@@ -94,7 +106,7 @@ impl Core {
             self.handler_suspended(key, &mailbox);
             return;
         }
-        if !mailbox.is_empty() {
+        if self.constructor_suspended(key) || !mailbox.is_empty() {
             // The constructor still awaits something; its events wait.
             return;
         }
@@ -209,6 +221,11 @@ impl Core {
         result.ok()
     }
 
+    /// What an error of the application says; to say it is code of the application as well.
+    fn text_of(&self, error: &Error) -> String {
+        self.guarded(|| error.to_string()).unwrap_or_else(|| "an error that cannot say what it is".into())
+    }
+
     pub(crate) fn drop_future(&self, future: Option<TaskFuture>) {
         self.guarded(|| drop(future));
     }
@@ -218,7 +235,13 @@ impl Core {
         let mut objects = self.objects.borrow_mut();
         let Some(object) = objects.get(key) else { return };
         if object.actor.is_none() && object.roster.is_empty() && object.mailbox.is_empty() {
-            self.names.borrow_mut().remove(&(object.class, object.id.bytes()));
+            let name = (object.class, object.id.bytes());
+            if object.failures > 0 {
+                let now_ms = self.now_ms();
+                let failures = Failures { count: object.failures, retry_ms: object.retry_ms.max(now_ms) };
+                self.failing.borrow_mut().remember(name, failures, now_ms);
+            }
+            self.names.borrow_mut().remove(&name);
             let removed = objects.remove(key);
             self.forget_batches(removed.as_ref().and_then(|object| object.batches.as_deref()));
         }
@@ -241,9 +264,37 @@ impl Core {
         }
     }
 
+    /// Sees that a constructor that was left waiting ends in time. Whether it is one.
+    fn constructor_suspended(&self, key: Key) -> bool {
+        let mut objects = self.objects.borrow_mut();
+        let Some(object) = objects.get_mut(key).filter(|object| !object.is_constructed) else { return false };
+        let number = object.constructions;
+        // It waits for the first time, and so it has begun in this turn.
+        if std::mem::replace(&mut object.construction_timed, number) != number {
+            let deadline = self.now_ms().saturating_add(self.settings().fetch_ms);
+            self.timers.borrow_mut().insert(deadline, Timer::Construction(key, number));
+        }
+        true
+    }
+
+    /// The time of a constructor is over, if it still runs.
+    pub(crate) fn construction_timed_out(self: &Rc<Core>, key: Key, number: u64) {
+        let mailbox = {
+            let objects = self.objects.borrow();
+            let runs = |object: &&Object| {
+                object.actor.is_some() && !object.is_constructed && object.constructions == number
+            };
+            let Some(object) = objects.get(key).filter(runs) else { return };
+            object.mailbox.clone()
+        };
+        self.counters.event_timeouts.add(1);
+        self.fail_construction(key, &mailbox, "it did not end within timeouts.fetch".into());
+    }
+
     /// A handler failed: its event ends, its instance goes, the next event makes another.
     pub(crate) fn fail_instance(self: &Rc<Core>, key: Key, mailbox: &Mailbox, error: Error) {
-        tracing::warn!(object = %self.label_of(key), %error, "a handler failed");
+        let text = self.text_of(&error);
+        tracing::warn!(object = %self.label_of(key), error = text, "a handler failed");
         // What it said before, before what is said about it.
         self.flush_batches(key);
         self.fail_current(mailbox, error);
@@ -257,10 +308,12 @@ impl Core {
 
     /// SEMANTICS 1: the event's caller gets an error; sockets get 1011 and hear no more of this object.
     fn fail_construction(self: &Rc<Core>, key: Key, mailbox: &Mailbox, error: Error) {
-        tracing::warn!(object = %self.label_of(key), %error, "the constructor failed");
+        let text = self.text_of(&error);
+        self.guarded(|| drop(error));
+        tracing::warn!(object = %self.label_of(key), error = text, "the constructor failed");
         self.flush_batches(key);
         self.count_failure(key);
-        let message = format!("its constructor failed: {error}");
+        let message = format!("its constructor failed: {text}");
         while let Some(event) = mailbox.pop() {
             if let Event::Fetch(mut fetch) = event {
                 let error = ApiError::CallAborted { message: message.clone() };

@@ -19,6 +19,9 @@ pub(crate) struct Object {
     pub(crate) actor: Option<u32>,
     /// The constructor has returned.
     pub(crate) is_constructed: bool,
+    /// How many instances were begun, and which of them has its time measured.
+    pub(crate) constructions: u64,
+    pub(crate) construction_timed: u64,
     pub(crate) roster: Roster,
     pub(crate) standard: StandardSockets,
     pub(crate) auto_response: Option<Rc<AutoResponse>>,
@@ -50,6 +53,8 @@ impl Object {
             mailbox: Rc::default(),
             actor: None,
             is_constructed: false,
+            constructions: 0,
+            construction_timed: 0,
             roster: Roster::default(),
             standard: StandardSockets::default(),
             auto_response: None,

@@ -126,6 +126,16 @@ impl Output {
         Segment { chunk, start: 0, end }
     }
 
+    /// A whole frame as bytes of its own: copied, unless it is one that several shards send.
+    pub(crate) fn apart(&mut self, frame: Segment) -> Arc<[u8]> {
+        if let Bytes::Shared(bytes) = &self.chunks[frame.chunk as usize].bytes {
+            debug_assert!(frame.len() == bytes.len());
+            return bytes.clone();
+        }
+        self.copied_bytes += frame.len() as u64;
+        self.bytes(frame).into()
+    }
+
     fn append(&mut self, parts: &[&[u8]]) -> Segment {
         let len: usize = parts.iter().map(|part| part.len()).sum();
         self.copied_bytes += len as u64;

@@ -38,6 +38,8 @@ pub enum Bug {
     ResumesOnlyOne,
     /// Frames behind a request stay behind when the connection changes shards.
     HandOffLosesBytes,
+    /// Of the messages under one key the oldest waits, and not the newest.
+    OldestKept,
 }
 
 #[cfg(feature = "planted-bugs")]

@@ -91,15 +91,17 @@ pub(crate) enum Command {
         to: (Place, ConnectionId),
         frames: Range<u32>,
     },
-    /// Queue a frame that lies in the batch.
+    /// Queue a frame that lies in the batch; under its key, if it has one, it may wait and be replaced.
     Frame {
         to: Recipients,
         frame: Range<u32>,
+        key: Option<u64>,
     },
     /// Queue a frame by reference.
     SharedFrame {
         to: Recipients,
         frame: Arc<[u8]>,
+        key: Option<u64>,
     },
     /// Queue a Close frame and go on with the closing handshake.
     Close {

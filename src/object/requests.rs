@@ -21,6 +21,9 @@ use crate::wire::{
     encode_switching_protocols, fields_named, list_contains, negotiate_deflate, parse_head,
 };
 
+/// How long a request may take to arrive when the server shuts down: it is here already, or on its way.
+const LATE_REQUEST_MS: u64 = 500;
+
 /// What one step on the received bytes led to.
 enum Step {
     /// More bytes are needed.
@@ -69,16 +72,15 @@ impl Core {
 
     fn begin_requests(self: &Rc<Core>, place: Place, id: ConnectionId) {
         self.counters.accepted.add(1);
-        let deadline = self.now_ms() + self.settings().handshake_ms;
+        // One that waited for this shard when the server began to shut down is answered like those before it.
+        let patience_ms = self.settings().handshake_ms;
+        let patience_ms = if self.is_draining.get() { patience_ms.min(LATE_REQUEST_MS) } else { patience_ms };
+        let deadline = self.now_ms() + patience_ms;
         let mut connection = Connection::new(id, Phase::Http(Box::default()));
         connection.deadline = Moment::not_before(deadline);
         self.look_by(place, &mut connection, deadline);
         self.insert_connection(place, connection);
-        if self.is_draining.get() {
-            self.drop_connection(place);
-        } else {
-            self.effect(Effect::Receive(place, Receive::Once));
-        }
+        self.effect(Effect::Receive(place, Receive::Once));
     }
 
     pub(crate) fn receive_request_bytes(self: &Rc<Core>, place: Place, bytes: &[u8]) {
@@ -410,13 +412,19 @@ impl Core {
         enum Drain {
             Socket(super::slab::Key),
             Far,
+            Requesting,
             Idle,
             Nothing,
         }
+        let deadline = self.now_ms() + LATE_REQUEST_MS;
         let drain = self.with_connection(place, |connection| match &connection.phase {
             Phase::Open(OpenState { owner: Owner::Near(key), .. }) => Drain::Socket(*key),
             Phase::Open(OpenState { owner: Owner::Far(_), .. }) => Drain::Far,
-            Phase::Http(http) if !matches!(http.stage, Stage::Answering) => Drain::Idle,
+            Phase::Http(http) => match &http.stage {
+                Stage::Answering => Drain::Nothing,
+                Stage::Head if http.requests > 0 && http.received.is_empty() => Drain::Idle,
+                Stage::Head | Stage::Body(_) => Drain::Requesting,
+            },
             _ => Drain::Nothing,
         });
         // RFC 6455 7.3: a server may close whenever it wants to, and begins with the closing handshake.
@@ -424,9 +432,22 @@ impl Core {
         match drain {
             Some(Drain::Socket(key)) => self.start_close(key, Some(wire::close::GOING_AWAY), REASON),
             Some(Drain::Far) => self.close_far(place, wire::close::GOING_AWAY, REASON),
-            Some(Drain::Idle) => self.leave(place, true),
+            // A request may be on its way: to close at once would reset it, and not end it.
+            Some(Drain::Idle) => {
+                self.leave(place, false);
+                self.hurry(place, deadline);
+            }
+            Some(Drain::Requesting) => self.hurry(place, deadline),
             Some(Drain::Nothing) | None => {}
         }
+    }
+
+    /// Has the patience with a connection end by then.
+    fn hurry(&self, place: Place, deadline_ms: u64) {
+        self.with_connection(place, |connection| {
+            connection.deadline = connection.deadline.min(Moment::not_before(deadline_ms));
+            self.look_by(place, connection, deadline_ms);
+        });
     }
 }
 

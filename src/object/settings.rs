@@ -25,6 +25,8 @@ pub struct Settings {
     pub reassembly_bytes_max: usize,
     /// Bytes queued for one socket before its class's policy for slow readers applies.
     pub output_socket_bytes_max: usize,
+    /// Messages that may wait under keys for one socket that has that much queued; and as many bytes again.
+    pub kept_messages_max: usize,
     /// Bytes queued for all sockets of one shard before the slowest is closed.
     pub output_shard_bytes_max: usize,
     /// Pings and pongs a client may send a second before its socket is read no further until the next second.
@@ -59,7 +61,7 @@ pub struct Settings {
     pub pong_ms: u64,
     /// Time for the peer to answer a Close frame.
     pub close_ms: u64,
-    /// Time for `fetch`, of a worker or an object, to answer.
+    /// Time for `fetch`, of a worker or an object, to answer; and for a constructor to return.
     pub fetch_ms: u64,
     /// Compression of messages.
     pub deflate: DeflateSettings,
@@ -75,6 +77,7 @@ impl Default for Settings {
             session: SessionLimits { message_bytes_max: 32 << 20, frames_per_message_max: 131_072 },
             reassembly_bytes_max: 256 << 20,
             output_socket_bytes_max: 1 << 20,
+            kept_messages_max: 1_024,
             output_shard_bytes_max: 256 << 20,
             control_frames_per_second_max: 100,
             mailbox_events_max: 65_536,

@@ -2,6 +2,7 @@
 //! number, the attachment and the state of the handle; the connection itself is a [`Connection`](super::connection).
 
 use super::driver::Place;
+use super::kept::Kept;
 use super::remote::FarConnection;
 use super::slab::Key;
 
@@ -30,15 +31,33 @@ pub enum ReadyState {
 /// Where the frames of a socket go.
 #[derive(Debug)]
 pub(crate) enum Link {
-    /// The 101 has not been written: frames wait here, encoded.
-    #[expect(clippy::box_collection, reason = "every socket pays for the largest variant")]
-    Pending(Box<Vec<u8>>),
+    /// The 101 has not been written.
+    Pending(Box<Early>),
     /// To the connection at this place of the same shard.
     Bound(Place),
     /// To a connection that stays on the shard that accepted it.
     Far(Box<FarConnection>),
     /// Nowhere: the peer is gone.
     Gone,
+}
+
+/// What was sent before the 101 was written.
+#[derive(Debug, Default)]
+pub(crate) struct Early {
+    /// Frames, encoded; perhaps with a Close.
+    pub(crate) frames: Vec<u8>,
+    /// What waits behind them because they are too many.
+    pub(crate) kept: Kept,
+}
+
+impl Early {
+    /// Nothing comes behind a Close; so what waits goes before it.
+    pub(crate) fn close(&mut self, frame: &[u8]) {
+        while let Some((_, kept)) = self.kept.pop() {
+            self.frames.extend_from_slice(&kept);
+        }
+        self.frames.extend_from_slice(frame);
+    }
 }
 
 /// A tag of one socket: its number in the roster, and where the socket stands in that tag's list.

@@ -9,6 +9,7 @@ use super::directory::ConnectionId;
 use super::error::ApiError;
 use super::forms::Forms;
 use super::message::Message;
+use super::object::Object;
 use super::slab::Key;
 use super::socket::{Link, ReadyState, Socket};
 use super::web_socket::WebSocket;
@@ -45,26 +46,40 @@ impl Core {
         }
         let mut objects = self.objects.borrow_mut();
         let object = objects.get_mut(object_key).ok_or(ApiError::ObjectGone)?;
-        let limit = self.settings().sockets_per_object_max;
-        if object.roster.len() + object.standard.len() >= limit {
-            return Err(ApiError::TooManyWebSockets { limit });
-        }
-        let (identity, bytes) = ws.unaccepted().ok_or(ApiError::AlreadyAccepted)?;
-        if bytes > self.settings().attachment_bytes_max {
-            return Err(ApiError::AttachmentTooLarge { bytes, limit: self.settings().attachment_bytes_max });
-        }
+        let socket = self.admit(object, object_key, ws, || ApiError::AlreadyAccepted)?;
         let mut sockets = self.sockets.borrow_mut();
-        let mut socket = Socket::new(identity, object_key);
-        socket.attachment = ws.take_attachment();
         let key = sockets.insert(socket);
         object.roster.insert(key, &mut sockets);
         for tag in distinct {
             object.roster.add_tag(key, tag, &mut sockets);
         }
-        let counter = &self.counters.namespaces[usize::from(object.class)].sockets;
-        counter.set(counter.get() + 1);
         ws.bind(self, key);
         Ok(())
+    }
+
+    /// The record of a socket that an object accepts, in whichever way, and which counts from now on; `again` says what
+    /// is wrong with one that was accepted before.
+    pub(crate) fn admit(
+        &self,
+        object: &Object,
+        object_key: Key,
+        ws: &WebSocket,
+        again: impl FnOnce() -> ApiError,
+    ) -> Result<Socket, ApiError> {
+        let (identity, bytes) = ws.unaccepted().ok_or_else(again)?;
+        let limit = self.settings().sockets_per_object_max;
+        if object.roster.len() + object.standard.len() >= limit {
+            return Err(ApiError::TooManyWebSockets { limit });
+        }
+        let limit = self.settings().attachment_bytes_max;
+        if bytes > limit {
+            return Err(ApiError::AttachmentTooLarge { bytes, limit });
+        }
+        let mut socket = Socket::new(identity, object_key);
+        socket.attachment = ws.take_attachment();
+        let counter = &self.counters.namespaces[usize::from(object.class)].sockets;
+        counter.set(counter.get() + 1);
+        Ok(socket)
     }
 
     pub(crate) fn get_web_sockets(self: &Rc<Core>, object: Key, tag: Option<&str>) -> Vec<WebSocket> {
@@ -120,13 +135,24 @@ impl Core {
         Ok(object.roster.remove_tag(key, tag, &mut sockets))
     }
 
-    pub(crate) fn send(self: &Rc<Core>, key: Key, message: Message<'_>) -> Result<(), ApiError> {
+    /// Sends a message, under a key of the application's or without.
+    pub(crate) fn send(
+        self: &Rc<Core>,
+        key: Key,
+        message: Message<'_>,
+        under: Option<u64>,
+    ) -> Result<(), ApiError> {
         self.flush_batch_of_socket(key);
-        self.send_now(key, message).map(drop)
+        self.send_now(key, message, under).map(drop)
     }
 
     /// Whether it was queued.
-    pub(crate) fn send_now(self: &Rc<Core>, key: Key, message: Message<'_>) -> Result<bool, ApiError> {
+    pub(crate) fn send_now(
+        self: &Rc<Core>,
+        key: Key,
+        message: Message<'_>,
+        under: Option<u64>,
+    ) -> Result<bool, ApiError> {
         let policy = {
             let (mut objects, sockets) = (self.objects.borrow_mut(), self.sockets.borrow());
             // SEMANTICS 4: what is sent when the peer is gone is ignored.
@@ -138,7 +164,7 @@ impl Core {
             object.messages_sent += 1;
             self.shared.classes[usize::from(object.class)].slow_reader
         };
-        let is_queued = self.queue_forms(key, policy, Forms::for_one(message));
+        let is_queued = self.queue_forms(key, policy, Forms::for_one(message).keyed(policy.key(under)));
         if is_queued {
             self.counters.frames_queued.add(1);
         }
@@ -203,7 +229,7 @@ impl Core {
         let mut frame = Vec::with_capacity(2 + 2 + reason.len());
         wire::encode_close(&mut frame, code, reason);
         match &mut socket.link {
-            Link::Pending(bytes) => bytes.extend_from_slice(&frame),
+            Link::Pending(early) => early.close(&frame),
             Link::Gone => {}
             Link::Far(far) => {
                 let far = **far;
@@ -218,7 +244,7 @@ impl Core {
                     socket.link = Link::Gone;
                 }
                 drop(sockets);
-                self.queue_bytes(place, &frame);
+                self.queue_close(place, &frame);
                 if received {
                     // RFC 6455 7.1.1: the server closes TCP once both Close frames are exchanged.
                     self.leave(place, true);
@@ -252,9 +278,9 @@ impl Core {
 
     pub(crate) fn buffered_amount(&self, key: Key) -> usize {
         match self.sockets.borrow().get(key).map(|socket| &socket.link) {
-            Some(Link::Pending(bytes)) => bytes.len(),
+            Some(Link::Pending(early)) => early.frames.len() + early.kept.bytes(),
             Some(Link::Bound(place)) => {
-                self.with_connection(*place, |connection| connection.outbox.queued_bytes()).unwrap_or(0)
+                self.with_connection(*place, |connection| self.waiting_bytes(*place, connection)).unwrap_or(0)
             }
             Some(Link::Far(_)) => self.sockets.borrow().get(key).map_or(0, |s| s.far_buffered_bytes as usize),
             Some(Link::Gone) | None => 0,

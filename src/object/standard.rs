@@ -16,7 +16,6 @@ use std::task::{Poll, Waker};
 use super::core::Core;
 use super::error::ApiError;
 use super::slab::Key;
-use super::socket::Socket;
 use super::web_socket::WebSocket;
 use crate::wire::{MessageKind, ProtocolError, close};
 
@@ -224,25 +223,13 @@ impl Core {
     ) -> Result<WebSocketEvents, ApiError> {
         let mut objects = self.objects.borrow_mut();
         let object = objects.get_mut(object_key).ok_or(ApiError::ObjectGone)?;
-        let Some((identity, bytes)) = ws.unaccepted() else { return Err(self.why_not_again(ws)) };
-        let limit = self.settings().sockets_per_object_max;
-        if object.roster.len() + object.standard.len() >= limit {
-            return Err(ApiError::TooManyWebSockets { limit });
-        }
-        let bytes_max = self.settings().attachment_bytes_max;
-        if bytes > bytes_max {
-            return Err(ApiError::AttachmentTooLarge { bytes, limit: bytes_max });
-        }
-        let mut socket = Socket::new(identity, object_key);
+        let mut socket = self.admit(object, object_key, ws, || self.why_not_again(ws))?;
         socket.is_standard = true;
-        socket.attachment = ws.take_attachment();
         let key = self.sockets.borrow_mut().insert(socket);
         let queue: Rc<Queue> = Rc::default();
         object.standard.queues.insert(key, queue.clone());
         // SEMANTICS 2: a standard socket pins the object in memory.
         object.mailbox.pins.set(object.mailbox.pins.get() + 1);
-        let counter = &self.counters.namespaces[usize::from(object.class)].sockets;
-        counter.set(counter.get() + 1);
         ws.bind(self, key);
         Ok(WebSocketEvents {
             core: self.clone(),

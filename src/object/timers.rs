@@ -14,6 +14,8 @@ pub(crate) enum Timer {
     Idle(Key),
     /// See whether the event that runs is over its time.
     Event(Key, u64),
+    /// See whether the constructor of the instance with this number is over its time.
+    Construction(Key, u64),
     /// Construct again after a failure.
     Retry(Key),
     /// The object's tick, of the interval with this number.

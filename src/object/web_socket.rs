@@ -248,7 +248,26 @@ impl WebSocket {
     /// ```
     pub fn send<'a>(&self, message: impl Into<Message<'a>>) -> Result<(), ApiError> {
         let (core, key) = self.locate().ok_or(ApiError::NotAccepted)?;
-        core.send(key, message.into())
+        core.send(key, message.into(), None)
+    }
+
+    /// Like [`WebSocket::send`], under a key: where the class has
+    /// [`SlowReader::KeepLatest`](super::SlowReader::KeepLatest), the message may wait for a client that does not read,
+    /// and is replaced there by the next one with the same key. Elsewhere the key says nothing.
+    ///
+    /// # Errors
+    /// [`ApiError::NotAccepted`], [`ApiError::SendAfterClose`].
+    ///
+    /// ```no_run
+    /// # fn example(ws: dormouse::WebSocket, lap: u32) -> Result<(), dormouse::ApiError> {
+    /// const LAP: u64 = 1;
+    /// ws.send_keyed(LAP, &format!("lap {lap}"))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn send_keyed<'a>(&self, key: u64, message: impl Into<Message<'a>>) -> Result<(), ApiError> {
+        let (core, socket) = self.locate().ok_or(ApiError::NotAccepted)?;
+        core.send(socket, message.into(), Some(key))
     }
 
     /// The messages that wait for this socket alone, to leave in one envelope; see [`Context::batch`](super::Context::batch).

@@ -233,6 +233,7 @@ impl World {
                 None => break,
                 Some(Timer::Idle(object)) => core.hibernate_if_idle(object),
                 Some(Timer::Event(object, number)) => core.event_timed_out(object, number),
+                Some(Timer::Construction(object, number)) => core.construction_timed_out(object, number),
                 Some(Timer::Retry(object)) => core.wake_object(object),
                 Some(Timer::Tick(object, number)) => core.tick(object, number),
                 Some(Timer::Batches(object)) => core.batches_due(object),

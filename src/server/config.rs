@@ -120,6 +120,8 @@ pub struct Limits {
     pub reassembly_bytes_per_shard: usize,
     /// Queued output of one socket, in bytes; above: the class's policy for slow readers.
     pub output_bytes_per_socket: usize,
+    /// Messages that wait under keys for one socket at its bound, in as many bytes again; above: close 1013.
+    pub kept_messages_per_socket: usize,
     /// Queued output of one shard, in bytes; above: the slowest sockets go first.
     pub output_bytes_per_shard: usize,
     /// Control frames that one socket may send in a second; above: its reading pauses.
@@ -187,7 +189,7 @@ pub struct Timeouts {
     pub close: Duration,
     /// From the request to stop to the end of the process.
     pub drain: Duration,
-    /// An object's answer to an ordinary HTTP request or an upgrade.
+    /// An object's answer to an ordinary HTTP request or an upgrade; a constructor.
     pub fetch: Duration,
 }
 
@@ -339,6 +341,7 @@ impl Default for Limits {
             frames_per_message: 131_072,
             reassembly_bytes_per_shard: 256 * MIB,
             output_bytes_per_socket: MIB,
+            kept_messages_per_socket: 1_024,
             output_bytes_per_shard: 256 * MIB,
             control_frames_per_second: 100,
             mailbox_events_per_object: 65_536,

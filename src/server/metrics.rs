@@ -124,6 +124,9 @@ const COUNTERS: &[(&str, &str, OfShard)] = &[
     ("auto_responses", "Messages answered by an auto-response pair", |shard| &shard.auto_responses),
     ("slow_readers_closed", "Sockets closed because they did not read", |shard| &shard.slow_readers_closed),
     ("messages_dropped", "Messages dropped because a socket did not read", |shard| &shard.messages_dropped),
+    ("messages_replaced", "Messages replaced under their keys because a socket did not read", |shard| {
+        &shard.messages_replaced
+    }),
     ("write_timeouts", "Connections that took no byte for timeouts.write_progress", |shard| {
         &shard.write_timeouts
     }),
@@ -137,7 +140,9 @@ const COUNTERS: &[(&str, &str, OfShard)] = &[
     }),
     ("mailbox_pauses", "Times a socket's reading paused for its object", |shard| &shard.mailbox_pauses),
     ("panics", "Handlers that panicked", |shard| &shard.panics),
-    ("event_timeouts", "Events cancelled because they took too long", |shard| &shard.event_timeouts),
+    ("event_timeouts", "Events and constructors cancelled because they took too long", |shard| {
+        &shard.event_timeouts
+    }),
 ];
 
 /// Numbers of what is there now, by shard.

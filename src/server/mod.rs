@@ -11,6 +11,7 @@ mod engine;
 mod metrics;
 mod plan;
 mod serve;
+mod supervisor;
 mod watchdog;
 
 pub use engine::{Engine, Running};

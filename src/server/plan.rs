@@ -28,6 +28,7 @@ pub(super) fn world_settings(config: &Config) -> Settings {
         },
         reassembly_bytes_max: limits.reassembly_bytes_per_shard,
         output_socket_bytes_max: limits.output_bytes_per_socket,
+        kept_messages_max: limits.kept_messages_per_socket,
         output_shard_bytes_max: limits.output_bytes_per_shard,
         control_frames_per_second_max: count(limits.control_frames_per_second),
         mailbox_events_max: limits.mailbox_events_per_object,

@@ -13,7 +13,8 @@ use signal_hook::iterator::Signals;
 use super::banner::{self, Started};
 use super::config::Loaded;
 use super::doctor;
-use super::engine::{Engine, wait_for_all};
+use super::engine::Engine;
+use super::supervisor::supervise;
 use crate::shard::Shards;
 
 /// Serves until a signal, or until a shard fails.
@@ -45,14 +46,7 @@ pub(super) fn serve(engine: Engine, loaded: &Loaded) -> ExitCode {
     let asked = Arc::new(AtomicBool::new(false));
     let shards = running.shards();
     stop_on_signal(signals, shards.clone(), asked.clone(), loaded.config.timeouts.drain);
-    let result = wait_for_all(&shards, |end| {
-        if !asked.swap(true, Ordering::Relaxed) {
-            // Its connections are gone and nobody listens in its place: better to be started anew, whole.
-            tracing::error!(shard = end.shard.0, result = ?end.result, "a shard ended; shutting down");
-            shards.shutdown(loaded.config.timeouts.drain);
-        }
-    });
-    match result {
+    match supervise(&shards, &asked, loaded.config.timeouts.drain) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(1, &error.to_string()),
     }

@@ -32,7 +32,7 @@ impl Drain {
 }
 
 impl<W: Driven> Driver<W> {
-    /// Stops accepting and lets the world close its sockets, once, when that was asked for. Whether all shards,
+    /// Lets nobody else come and has the world close its sockets, once, when that was asked for. Whether all shards,
     /// this one included, had drained before this turn.
     pub(super) fn begin_drain_if_asked(&mut self) -> bool {
         if self.shared.drain.deadline_ms().is_none() {
@@ -40,9 +40,10 @@ impl<W: Driven> Driver<W> {
         }
         if !self.draining {
             self.draining = true;
-            self.listener.close();
+            self.listener.begin_to_close(self.now.monotonic_ms);
             self.world.begin_drain();
         }
+        self.listener.close_if_empty(self.now.monotonic_ms);
         self.shared.ports.iter().all(|port| port.is_drained())
     }
 
@@ -62,6 +63,11 @@ impl<W: Driven> Driver<W> {
 
     fn has_drained(&self) -> bool {
         let sockets: u32 = self.port().rings().iter().map(|ring| ring.used()).sum();
-        sockets == 0 && self.world.is_drained() && self.mesh.is_empty() && self.port().inbox.is_empty()
+        let has_closed = self.listener.socket().is_none();
+        sockets == 0
+            && has_closed
+            && self.world.is_drained()
+            && self.mesh.is_empty()
+            && self.port().inbox.is_empty()
     }
 }

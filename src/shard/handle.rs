@@ -84,8 +84,8 @@ impl Shards {
         &self.shared.stats
     }
 
-    /// Asks all shards to end: they accept nothing more, their worlds close every socket, and they end when no
-    /// shard has a socket left, or after `drain` whatever is left. Returns at once; [`Self::join`] waits. A second
+    /// Asks all shards to end: nobody else may connect, who waits to be accepted still is, their worlds close every
+    /// socket, and they end when no shard has a socket left, or after `drain` whatever is left. Returns at once; [`Self::join`] waits. A second
     /// call can only shorten the time.
     pub fn shutdown(&self, drain: Duration) {
         let drain_ms = u64::try_from(drain.as_millis()).unwrap_or(u64::MAX);

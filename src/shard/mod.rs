@@ -57,4 +57,4 @@ pub use stats::ShardStats;
 pub use sys::raise_descriptor_limit;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

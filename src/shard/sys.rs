@@ -5,7 +5,7 @@
 use std::io;
 use std::mem;
 use std::net::{IpAddr, SocketAddr, TcpListener};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
 /// Connections that may wait in one shard's listener before the kernel drops new ones. The kernel cuts it to
@@ -122,6 +122,34 @@ pub(super) fn listen(socket: &TcpListener) -> io::Result<()> {
     checked(unsafe { libc::listen(socket.as_raw_fd(), LISTEN_BACKLOG) }).map(drop)
 }
 
+/// Lets no further handshake begin: the kernel drops what asks for one. Connections that wait to be accepted stay, and
+/// handshakes that have begun end as they would. A client that asks asks again after a second, and finds nobody then.
+pub(super) fn drop_new_handshakes(socket: &TcpListener) -> io::Result<()> {
+    const FLAGS_AT: u32 = 13;
+    const SYN: u32 = 0x02;
+    const SYN_AND_ACK: u32 = 0x12;
+    const EVERYTHING: u32 = u32::MAX;
+    let statement = |code: u32, jt: u8, jf: u8, k: u32| libc::sock_filter { code: code as u16, jt, jf, k };
+    // RFC 9293 3.1: what a filter of a TCP socket sees begins with the header, whose flags are in byte 13.
+    let mut filter = [
+        statement(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, 0, 0, FLAGS_AT),
+        statement(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, 0, 0, SYN_AND_ACK),
+        statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, SYN),
+        statement(libc::BPF_RET | libc::BPF_K, 0, 0, 0),
+        statement(libc::BPF_RET | libc::BPF_K, 0, 0, EVERYTHING),
+    ];
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+    let (value, length) = ((&raw const program).cast(), size_of_val(&program) as libc::socklen_t);
+    let (level, option) = (libc::SOL_SOCKET, libc::SO_ATTACH_FILTER);
+    // SAFETY: `program` is a readable sock_fprog that points to `filter`, both alive; the kernel copies them.
+    checked(unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, value, length) }).map(drop)
+}
+
+/// Whether a connection waits to be accepted.
+pub(super) fn has_waiting(socket: &TcpListener) -> io::Result<bool> {
+    await_readable(socket.as_fd(), Duration::ZERO)
+}
+
 /// Refuses further connections at once, even while an accept in flight still holds the socket.
 pub(super) fn stop_listening(socket: &TcpListener) {
     // SAFETY: the call takes no pointers. It can only fail if the socket does not listen, which is what we want.
@@ -193,7 +221,6 @@ fn descriptor_limit() -> io::Result<libc::rlimit> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::fd::AsFd;
 
     #[test]
     fn two_sockets_share_a_port_and_take_no_connection_before_they_listen() {
@@ -209,6 +236,22 @@ mod tests {
             stop_listening(&second);
             assert!(std::net::TcpStream::connect(address).is_err());
             check_unshared(address).unwrap();
+        }
+    }
+
+    #[test]
+    fn who_waits_to_be_accepted_is_seen_and_stays_when_nobody_else_may_come() {
+        for text in ["127.0.0.1:0", "[::1]:0"] {
+            let listener = TcpListener::bind(text).unwrap();
+            let address = listener.local_addr().unwrap();
+            assert!(!has_waiting(&listener).unwrap());
+            let _waits = std::net::TcpStream::connect(address).unwrap();
+            assert!(has_waiting(&listener).unwrap());
+            drop_new_handshakes(&listener).unwrap();
+            let late = std::net::TcpStream::connect_timeout(&address, Duration::from_millis(50));
+            assert_eq!(late.unwrap_err().kind(), io::ErrorKind::TimedOut);
+            listener.accept().unwrap();
+            assert!(!has_waiting(&listener).unwrap());
         }
     }
 

@@ -269,7 +269,8 @@ impl<W: Driven> Driver<W> {
 
     fn aim_timer(&mut self) -> io::Result<()> {
         let drain_ms = self.shared.drain.deadline_ms();
-        let deadlines_ms = [self.world.next_deadline_ms(), self.listener.deadline_ms(), drain_ms];
+        let deadlines_ms =
+            [self.world.next_deadline_ms(), self.listener.deadline_ms(self.now.monotonic_ms), drain_ms];
         let Some(deadline_ms) = deadlines_ms.into_iter().flatten().min() else { return Ok(()) };
         let Some(request) = self.timer.aim(deadline_ms, self.now.monotonic_ms) else { return Ok(()) };
         self.rings[0].queue(request)?;

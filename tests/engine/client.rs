@@ -239,6 +239,11 @@ impl Client {
         assert!(self.received.is_empty(), "{:?}", Excerpt(&self.received));
     }
 
+    /// Whether nothing more comes but the end, which is no reset.
+    pub fn ends_in_order(&mut self) -> bool {
+        self.received.is_empty() && matches!(self.stream.read(&mut [0]), Ok(0))
+    }
+
     /// Whether the connection ends, whatever comes before that.
     #[track_caller]
     pub fn ends(&mut self) -> bool {

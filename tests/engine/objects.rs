@@ -30,9 +30,12 @@ pub fn times(name: &str, event: &str) -> u64 {
 }
 
 /// The engine with all of them: `/o/NAME` leads to an obedient object, `/d/NAME` to one whose slow readers miss
-/// messages.
+/// messages, `/k/NAME` to one whose slow readers get the newest of each key.
 pub fn engine() -> Engine {
-    Engine::new(Router).namespace::<Obedient>("OBEDIENT").namespace::<Dropping>("DROPPING")
+    Engine::new(Router)
+        .namespace::<Obedient>("OBEDIENT")
+        .namespace::<Dropping>("DROPPING")
+        .namespace::<Keeping>("KEEPING")
 }
 
 struct Router;
@@ -43,6 +46,7 @@ impl Worker for Router {
         match path.trim_start_matches('/').split_once('/') {
             Some(("o", name)) => env.namespace("OBEDIENT")?.get_by_name(name).fetch(request).await,
             Some(("d", name)) => env.namespace("DROPPING")?.get_by_name(name).fetch(request).await,
+            Some(("k", name)) => env.namespace("KEEPING")?.get_by_name(name).fetch(request).await,
             _ if path == "/panic" => panic!("the worker was told to"),
             _ if path == "/error" => Err("an inner detail".into()),
             _ if path == "/unaccepted" => Ok(Response::web_socket(WebSocketPair::new().client)),
@@ -209,6 +213,33 @@ impl DurableObject for Dropping {
 
     async fn web_socket_message(&mut self, _ws: &WebSocket, message: Message<'_>) -> Result<()> {
         self.ctx.broadcast(message).send();
+        Ok(())
+    }
+}
+
+/// Broadcasts what it hears under the number that it begins with, if it does; who does not read gets the newest of each.
+pub struct Keeping {
+    ctx: Context,
+}
+
+impl DurableObject for Keeping {
+    const SLOW_READER: SlowReader = SlowReader::KeepLatest;
+
+    async fn new(ctx: Context, _env: Env) -> Result<Keeping> {
+        Ok(Keeping { ctx })
+    }
+
+    async fn fetch(&mut self, request: Request) -> Result<Response> {
+        accept(&self.ctx, &request)
+    }
+
+    async fn web_socket_message(&mut self, _ws: &WebSocket, message: Message<'_>) -> Result<()> {
+        let broadcast = self.ctx.broadcast(message);
+        let key = message.as_text().and_then(|text| text.split(' ').next()?.parse().ok());
+        match key {
+            Some(key) => broadcast.key(key).send(),
+            None => broadcast.send(),
+        };
         Ok(())
     }
 }

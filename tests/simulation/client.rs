@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use super::latest::Latest;
 use super::pipe;
 use super::rules::Rules;
 use super::squeeze::Squeeze;
@@ -54,6 +55,8 @@ pub struct Client {
     pub said_heard: usize,
     /// How much of it was dropped.
     pub missed: usize,
+    /// The same, where newer messages may replace older ones.
+    pub latest: Latest,
     pub sent_close: Option<u16>,
     pub heard_close: Option<u16>,
     /// It answers a Close.
@@ -86,6 +89,7 @@ impl Client {
             last_pong: 0,
             said_heard: 0,
             missed: 0,
+            latest: Latest::default(),
             sent_close: None,
             heard_close: None,
             is_polite: true,
@@ -266,6 +270,9 @@ impl Client {
 
     fn hears_close(&mut self, code: u16) {
         self.heard_close = Some(code);
+        if self.rules.may_replace() && (OBJECT_CODES_FIRST..OBJECT_CODES_END).contains(&code) {
+            return self.hears_said(&Said::Close(code));
+        }
         self.skip_to(&Said::Close(code));
         let next = self.next_said();
         match code {
@@ -287,7 +294,12 @@ impl Client {
     /// With the answer to its Close a client has heard all that was said before the object knew of it.
     fn hears_answer(&self) {
         let said = witness::with(|witness| witness.sockets.get(&self.number)?.end.map(|(_, said, _)| said));
-        if let Some(said) = said
+        if self.rules.may_replace() {
+            let missing = self.with_said(|all| self.latest.missing(&all[..said.unwrap_or(0)]).cloned());
+            if let Some(missing) = missing.flatten().filter(|_| !self.is_rude) {
+                self.breaks(&format!("lost: its Close is answered before {missing:?} has come"));
+            }
+        } else if let Some(said) = said
             && self.said_heard < said
             && !self.is_rude
             && !self.rules.may_drop()
@@ -299,6 +311,20 @@ impl Client {
         }
     }
 
+    fn with_said<R>(&self, f: impl FnOnce(&[Said]) -> R) -> Option<R> {
+        witness::with(|witness| Some(f(&witness.sockets.get(&self.number)?.said)))
+    }
+
+    /// Hears what has its place among what was said, where messages may be replaced.
+    fn hears_said(&mut self, next: &Said) {
+        let said = self.with_said(<[Said]>::to_vec).unwrap_or_default();
+        if let Err(wrong) = self.latest.hear(&said, next) {
+            let next = shorten(Some(next));
+            return self.breaks(&format!("{wrong}, and {next} is heard"));
+        }
+        self.said_heard = self.latest.count();
+    }
+
     fn next_said(&self) -> Option<Said> {
         witness::with(|witness| witness.sockets.get(&self.number)?.said.get(self.said_heard).cloned())
     }
@@ -306,6 +332,10 @@ impl Client {
     fn hears_text(&mut self, text: &str) {
         if text == AUTO_RESPONSE {
             return self.is_answered(Due::Auto, text);
+        }
+        if self.rules.may_replace() {
+            self.hears_said(&Said::Text(text.to_owned()));
+            return self.hears_label(text);
         }
         self.skip_to(&Said::Text(text.to_owned()));
         let next = self.next_said();
@@ -316,6 +346,11 @@ impl Client {
                 .breaks(&format!("{kind}: hears {shown:?} where {} was said", shorten(next.as_ref())));
         }
         self.said_heard += 1;
+        self.hears_label(text);
+    }
+
+    /// Whether it is an answer, and the one that is due.
+    fn hears_label(&mut self, text: &str) {
         let mut words = text.split(' ');
         let (verb, label) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
         let Some((author, number)) = label.split_once(':') else { return };

@@ -48,6 +48,7 @@ impl Town {
             self.calm(CALM_MS);
         }
         let may_drop = self.rules.may_drop();
+        let may_replace = self.rules.may_replace();
         let mut missed = 0;
         for client in &self.clients {
             if is_well(client) {
@@ -55,7 +56,15 @@ impl Town {
                 let heard_of = witness::with(|w| w.sockets.get(&client.number).map_or(0, |s| s.last_message));
                 let (number, heard, sent) = (client.number, client.said_heard, client.sent);
                 missed += client.missed + said - heard;
-                assert!(heard == said || may_drop, "lost: client {number} has heard {heard} of {said} texts");
+                assert!(
+                    heard == said || may_drop || may_replace,
+                    "lost: client {number} has heard {heard} of {said} texts"
+                );
+                if may_replace {
+                    let missing =
+                        witness::with(|w| client.latest.missing(&w.sockets.get(&number)?.said).cloned());
+                    assert!(missing.is_none(), "lost: {missing:?} never comes to client {number}");
+                }
                 assert!(heard_of == sent, "lost: {heard_of} of {sent} messages of client {number} have come");
                 assert!(
                     client.due.is_empty() || may_drop,
@@ -71,10 +80,11 @@ impl Town {
             }
         }
         // SEMANTICS 9: what is dropped is counted, never a silent gap.
-        let dropped = self.count(|counters| &counters.messages_dropped);
+        let dropped = self.count(|counters| &counters.messages_dropped)
+            + self.count(|counters| &counters.messages_replaced);
         assert!(
             missed as u64 <= dropped,
-            "lost: {missed} texts are missing, and {dropped} are counted as dropped"
+            "lost: {missed} texts are missing, and {dropped} are counted as dropped or replaced"
         );
     }
 

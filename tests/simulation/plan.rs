@@ -1,6 +1,7 @@
 //! What a seed decides before its run begins: the engine's settings and how likely each fault is. Owns these
 //! draws; a fault that is off in one run and frequent in another meets more corners than one that is rare in all.
 
+use dormouse::SlowReader;
 use dormouse::object::Settings;
 
 use super::squeeze;
@@ -51,6 +52,8 @@ pub struct Wishes {
     pub echo: u32,
     pub all: u32,
     pub others: u32,
+    pub about: u32,
+    pub aside: u32,
     pub tagged: u32,
     pub each: u32,
     pub large: u32,
@@ -94,8 +97,8 @@ pub struct Plan {
     /// Percent of constructions that fail, and that wait.
     pub failing_constructor: u32,
     pub slow_constructor: u32,
-    /// What a slow reader cannot take is dropped; otherwise the reader is closed.
-    pub drops_newest: bool,
+    /// What becomes of what a slow reader cannot take.
+    pub slow_reader: SlowReader,
     /// The server shuts down before everybody has left.
     pub ends_with_drain: bool,
     /// Event timeout that objects set.
@@ -120,6 +123,19 @@ impl Plan {
             clients_max = 2 + random.below(2);
             tighten_reassembly(&mut settings, clients_max);
         }
+        let slow_reader = match random.below(100) {
+            0..25 => SlowReader::DropNewest,
+            25..55 => SlowReader::KeepLatest,
+            _ => SlowReader::Close,
+        };
+        let (mut habits, mut wishes) = (habits(random), wishes(random));
+        if slow_reader == SlowReader::KeepLatest && random.percent(60) {
+            // Readers at their bounds, and mostly keys that meet them there: what has none would close them.
+            settings.output_socket_bytes_max = *random.pick(&[1, 40, 100]);
+            settings.kept_messages_max = *random.pick(&[3, 1_024, 1_024]);
+            wishes = Wishes { about: 30, aside: 10, echo: 1, put: 1, all: 1, close: 1, ..Wishes::default() };
+            (habits.stall, habits.resume, habits.auto) = (20, 5, 0);
+        }
         Plan {
             seed,
             shards: 1 + random.below(3) as u16,
@@ -128,8 +144,8 @@ impl Plan {
             clients_max,
             steps: 20 + random.below(100),
             faults: faults(random),
-            habits: habits(random),
-            wishes: wishes(random),
+            habits,
+            wishes,
             burst: *random.pick(&[2, 3, 3, 12]),
             fragmented: *random.pick(&[0, 30, 60, 95]),
             slow_upgrade: chance(random, 60),
@@ -137,7 +153,7 @@ impl Plan {
             busy_close: chance(random, 80),
             failing_constructor: if random.percent(80) { 0 } else { 1 + random.below(20) as u32 },
             slow_constructor: chance(random, 30),
-            drops_newest: random.percent(25),
+            slow_reader,
             ends_with_drain: random.percent(20),
             event_timeout_ms: random.percent(40).then(|| 10 + random.below(200) as u64),
             has_large_messages: random.percent(40),
@@ -167,6 +183,7 @@ fn settings(random: &mut Random) -> Settings {
     }
     if random.percent(30) {
         settings.output_socket_bytes_max = *random.pick(&[40, 400]);
+        settings.kept_messages_max = *random.pick(&[1, 3, 1_024]);
     }
     if random.percent(15) {
         settings.output_shard_bytes_max = *random.pick(&[400, 3_000]);
@@ -257,5 +274,7 @@ fn wishes(random: &mut Random) -> Wishes {
         call: chance(random, 8),
         pair: chance(random, 4),
         retag: chance(random, 5),
+        about: chance(random, 15),
+        aside: chance(random, 8),
     }
 }

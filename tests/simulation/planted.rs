@@ -5,7 +5,7 @@ use dormouse::object::{Bug, plant};
 use super::plan::Plan;
 use super::run::{asleep_as_awake, run};
 
-pub const BUGS: [Bug; 16] = [
+pub const BUGS: [Bug; 17] = [
     Bug::BroadcastSkipsTheLast,
     Bug::PartialSendRepeatsAByte,
     Bug::AutoResponseOvertakes,
@@ -22,6 +22,7 @@ pub const BUGS: [Bug; 16] = [
     Bug::OutputBoundIgnored,
     Bug::ResumesOnlyOne,
     Bug::HandOffLosesBytes,
+    Bug::OldestKept,
 ];
 
 /// The first of so many seeds that finds a bug, and the rule that it breaks.

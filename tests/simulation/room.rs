@@ -19,8 +19,13 @@ use crate::support::random::Random;
 /// Under this name the objects are bound.
 pub const BINDING: &str = "ROOM";
 
-/// `DROPS` what a slow reader cannot take, instead of closing it.
-pub struct Room<const DROPS: bool> {
+/// What a room does with what a slow reader cannot take.
+pub const CLOSES: u8 = 0;
+pub const DROPS: u8 = 1;
+pub const KEEPS: u8 = 2;
+
+/// An object that does as its messages say.
+pub struct Room<const POLICY: u8> {
     ctx: Context,
     env: Env,
     life: Life,
@@ -82,7 +87,7 @@ pub fn scripted_panic() -> ! {
     panic!("a scripted panic");
 }
 
-impl<const DROPS: bool> Room<DROPS> {
+impl<const POLICY: u8> Room<POLICY> {
     fn begin(&self, kind: Kind) -> Running {
         let running = Running::begin(&self.life.name, self.life.number, kind);
         inspect(&self.ctx, &self.life.name);
@@ -180,8 +185,12 @@ pub fn set_pair(ctx: &Context, name: &str, is_on: bool) -> Result<()> {
     Ok(())
 }
 
-impl<const DROPS: bool> DurableObject for Room<DROPS> {
-    const SLOW_READER: SlowReader = if DROPS { SlowReader::DropNewest } else { SlowReader::Close };
+impl<const POLICY: u8> DurableObject for Room<POLICY> {
+    const SLOW_READER: SlowReader = match POLICY {
+        DROPS => SlowReader::DropNewest,
+        KEEPS => SlowReader::KeepLatest,
+        _ => SlowReader::Close,
+    };
 
     async fn new(ctx: Context, env: Env) -> Result<Self> {
         let name = ctx.id().name().unwrap_or("nameless").to_owned();

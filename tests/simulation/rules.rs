@@ -3,6 +3,8 @@
 
 use std::cell::Cell;
 
+use dormouse::SlowReader;
+
 use super::plan::Plan;
 
 #[derive(Clone, Debug)]
@@ -17,8 +19,8 @@ pub struct Rules {
     pub objects_fail: bool,
     /// Output bounds are small.
     pub output_is_tight: bool,
-    /// What does not fit them is dropped.
-    pub drops_newest: bool,
+    /// What becomes of what does not fit them.
+    pub slow_reader: SlowReader,
     pub shard_output_is_tight: bool,
     /// The kernel blocks clients that read, and says late that it takes bytes again.
     pub blocks_readers: bool,
@@ -28,6 +30,8 @@ pub struct Rules {
     /// Messages of clients may be larger than the limit.
     pub message_bytes_max: usize,
     pub frames_max: u32,
+    /// So little may wait for an object, and be unfinished besides, that clients can fill it.
+    pub waiting_is_tight: bool,
     /// Upgrades may be refused with 503 or 504, and with 500.
     pub is_crowded: bool,
     pub fetch_fails: bool,
@@ -51,13 +55,14 @@ impl Rules {
                 // A call that waits for its caller is ended after this time.
                 || plan.failing_upgrade > 0,
             output_is_tight: settings.output_socket_bytes_max < 1 << 20,
-            drops_newest: plan.drops_newest,
+            slow_reader: plan.slow_reader,
             shard_output_is_tight: settings.output_shard_bytes_max < 1 << 20,
             sends_are_short: plan.faults.short > 0,
             blocks_readers: plan.faults.short > 0 && plan.faults.deferred > 0,
             arrival_may_fail: plan.faults.hand_off_fails > 0 || plan.connections_max < 100,
             message_bytes_max: settings.session.message_bytes_max,
             frames_max: settings.session.frames_per_message_max,
+            waiting_is_tight: settings.mailbox_bytes_max + settings.reassembly_bytes_max < 1 << 20,
             is_crowded: settings.sockets_per_object_max < 100 || settings.mailbox_events_max < 100,
             is_draining: Cell::new(false),
             fetch_fails: fails || plan.failing_upgrade > 0 || plan.wishes.panic + plan.wishes.fail > 0,
@@ -68,7 +73,8 @@ impl Rules {
     pub fn may_close(&self, code: u16) -> bool {
         match code {
             1_011 => self.objects_fail,
-            1_013 => self.output_is_tight && !self.drops_newest,
+            1_009 => self.waiting_is_tight,
+            1_013 => self.output_is_tight && self.slow_reader != SlowReader::DropNewest,
             1_001 => self.is_draining.get(),
             _ => false,
         }
@@ -76,7 +82,12 @@ impl Rules {
 
     /// Whether a client may miss some of what was said to it, if that is counted.
     pub fn may_drop(&self) -> bool {
-        self.output_is_tight && self.drops_newest
+        self.output_is_tight && self.slow_reader == SlowReader::DropNewest
+    }
+
+    /// Whether a newer message may take the place of an older one with the same key.
+    pub fn may_replace(&self) -> bool {
+        self.output_is_tight && self.slow_reader == SlowReader::KeepLatest
     }
 
     /// Whether an upgrade may be answered so after this time.

@@ -34,6 +34,8 @@ fn wish(plan: &Plan, random: &mut Random) -> (&'static str, String) {
         ("echo", wishes.echo),
         ("all", wishes.all),
         ("others", wishes.others),
+        ("about", wishes.about),
+        ("aside", wishes.aside),
         ("tagged", wishes.tagged),
         ("each", wishes.each),
         ("large", wishes.large),
@@ -54,6 +56,7 @@ fn wish(plan: &Plan, random: &mut Random) -> (&'static str, String) {
     let argument = match verb {
         "tagged" => random.pick(&["all", "t0", "t1", "shifting", "nobody"]).to_string(),
         "large" => random.pick(&[100, 126, 1_000, 5_000, 39_000]).to_string(),
+        "about" | "aside" => format!("k{}", random.below(4)),
         "close" => (3_000 + random.below(100)).to_string(),
         "sleep" | "linger" => random.pick(&[0, 1, 5, 20, 100, 300]).to_string(),
         "tick" => random.pick(&[0, 5, 50]).to_string(),

@@ -3,13 +3,14 @@
 
 use std::rc::Rc;
 
+use dormouse::SlowReader;
 use dormouse::object::WorldBuilder;
 
 use super::client::Client;
 use super::driver::Driver;
 use super::pipe::Pipe;
 use super::plan::Plan;
-use super::room::{BINDING, Room, Router};
+use super::room::{BINDING, CLOSES, DROPS, KEEPS, Room, Router};
 use super::rules::Rules;
 use super::speech;
 use super::witness::{self, Witness};
@@ -69,10 +70,10 @@ impl Town {
         });
         inspect::set_output_bytes_max(settings.output_socket_bytes_max);
         let builder = WorldBuilder::new(Router);
-        let builder = if plan.drops_newest {
-            builder.namespace::<Room<true>>(BINDING)
-        } else {
-            builder.namespace::<Room<false>>(BINDING)
+        let builder = match plan.slow_reader {
+            SlowReader::Close => builder.namespace::<Room<CLOSES>>(BINDING),
+            SlowReader::DropNewest => builder.namespace::<Room<DROPS>>(BINDING),
+            SlowReader::KeepLatest => builder.namespace::<Room<KEEPS>>(BINDING),
         };
         let builder = builder.connections_max(plan.connections_max).settings(settings.clone());
         let mut random = Random::new(plan.seed);

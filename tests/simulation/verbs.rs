@@ -19,6 +19,14 @@ pub const TEXT_BYTES_MAX: usize = 40_000;
 /// A tag that comes and goes.
 pub const SHIFTING_TAG: &str = "shifting";
 
+/// The key under which an object says a text: `VERB LABEL kKEY`.
+pub fn key_of(text: &str) -> Option<u64> {
+    let mut words = text.split(' ');
+    matches!(words.next(), Some("about" | "aside"))
+        .then(|| words.nth(1)?.strip_prefix('k')?.parse().ok())
+        .flatten()
+}
+
 pub async fn perform(
     ctx: &Context,
     env: &Env,
@@ -48,6 +56,8 @@ pub async fn perform(
             send(ws, client, format!("{reply} {padding}"));
         }
         "all" => broadcast(ctx, room, &reply, None, None),
+        "about" => broadcast(ctx, room, &format!("{reply} {argument}"), None, None),
+        "aside" => send(ws, client, format!("{reply} {argument}")),
         "others" => broadcast(ctx, room, &reply, None, Some((ws, client))),
         "tagged" => broadcast(ctx, room, &reply, Some(argument), None),
         "each" => each(ctx, &reply),
@@ -89,7 +99,10 @@ pub async fn perform(
 
 /// Says something to one client, and holds that it is refused exactly when the object has closed it.
 pub fn send(ws: &WebSocket, client: u32, text: String) {
-    let result = ws.send(text.as_str());
+    let result = match key_of(&text) {
+        Some(key) => ws.send_keyed(key, text.as_str()),
+        None => ws.send(text.as_str()),
+    };
     let state = ws.ready_state();
     witness::with(|witness| {
         let is_closed = witness.sockets.get(&client).is_some_and(|record| record.closed_by_object.is_some());
@@ -125,6 +138,9 @@ pub fn broadcast(
     }
     if let Some((ws, _)) = except {
         broadcast = broadcast.except(ws);
+    }
+    if let Some(key) = key_of(text) {
+        broadcast = broadcast.key(key);
     }
     let count = broadcast.send();
     witness::with(|witness| {

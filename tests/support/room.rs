@@ -2,9 +2,10 @@
 //! by the thread, so that every test has its own.
 //!
 //! A script is commands between `; `: `say TEXT`, `shout TEXT`, `close [CODE [REASON]]`, `sleep MS`, `fail`,
-//! `panic`, `bomb` (the instance's Drop panics), `linger MS`, `tick MS`, `call NAME SCRIPT`, `log TEXT`, `hook`.
-//! Other words do nothing. The text of a message is a script, unless one was set for messages; so is each text of a
-//! batch. Rooms batch in JSON, those that drop in MessagePack.
+//! `panic`, `bomb` (the instance's Drop panics), `linger MS`, `tick MS`, `call NAME SCRIPT`, `log TEXT`, `hook`; and
+//! `say-as KEY TEXT`, `shout-as KEY TEXT`, which are under a key. Other words do nothing. The text of a message is a
+//! script, unless one was set for messages; so is each text of a batch. Rooms batch in JSON, those that drop in
+//! MessagePack.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -14,8 +15,8 @@ use std::time::Duration;
 
 use dormouse::object::{Settings, WorldBuilder};
 use dormouse::{
-    Batch, Batching, Context, DurableObject, Env, Message, ProtocolError, Request, Response, Result,
-    SlowReader, WebSocket, WebSocketPair, Worker,
+    Batch, Batching, Context, DurableObject, Env, Message, Namespace, ProtocolError, Request, Response,
+    Result, SlowReader, WebSocket, WebSocketPair, Worker,
 };
 
 use super::client::Client;
@@ -87,13 +88,20 @@ pub fn on_fetch(hook: impl FnMut(&Context, &Request) -> Result<Response> + 'stat
     TOLD.with_borrow_mut(|told| told.fetch = Some(Box::new(hook)));
 }
 
-/// Rooms under `ROOM`, and under `LATEST` those that drop what a slow reader cannot take.
+/// What rooms of a namespace do with what a slow reader cannot take.
+pub const CLOSES: u8 = 0;
+pub const DROPS: u8 = 1;
+pub const KEEPS: u8 = 2;
+
+/// Rooms under `ROOM`, under `LATEST` those that drop what a slow reader cannot take, and under `KEPT` those that keep the
+/// newest of each key.
 pub fn rooms(change: impl FnOnce(&mut Settings)) -> WorldBuilder {
     let mut settings = Settings::default();
     change(&mut settings);
     WorldBuilder::new(Router)
-        .namespace::<Room<false>>("ROOM")
-        .namespace::<Room<true>>("LATEST")
+        .namespace::<Room<CLOSES>>("ROOM")
+        .namespace::<Room<DROPS>>("LATEST")
+        .namespace::<Room<KEEPS>>("KEPT")
         .var("GREETING", "hello")
         .settings(settings)
 }
@@ -120,13 +128,13 @@ pub fn inside(fake: &mut Fake, client: &Client, f: impl FnOnce(&Context, &WebSoc
 }
 
 /// The object.
-pub struct Room<const DROPS: bool> {
+pub struct Room<const POLICY: u8> {
     ctx: Context,
     env: Env,
     is_bomb: bool,
 }
 
-impl<const DROPS: bool> Drop for Room<DROPS> {
+impl<const POLICY: u8> Drop for Room<POLICY> {
     fn drop(&mut self) {
         note("drop");
         if self.is_bomb {
@@ -135,7 +143,7 @@ impl<const DROPS: bool> Drop for Room<DROPS> {
     }
 }
 
-impl<const DROPS: bool> Room<DROPS> {
+impl<const POLICY: u8> Room<POLICY> {
     async fn at(&mut self, at: At, ws: Option<&WebSocket>) -> Result<()> {
         run_hook(at, &self.ctx, ws)?;
         match TOLD.with_borrow(|told| told.scripts.get(&at).cloned()) {
@@ -160,6 +168,13 @@ async fn perform(ctx: &Context, env: &Env, ws: Option<&WebSocket>, verb: &str, r
     match verb {
         "say" => ws.ok_or("no socket to say it to")?.send(rest)?,
         "shout" => drop(ctx.broadcast(rest).send()),
+        "say-as" | "shout-as" => {
+            let (key, text) = rest.split_once(' ').ok_or("a key and a text")?;
+            match (verb, key.parse()?) {
+                ("say-as", key) => ws.ok_or("no socket to say it to")?.send_keyed(key, text)?,
+                (_, key) => drop(ctx.broadcast(text).key(key).send()),
+            }
+        }
         "close" => {
             let (code, reason) = rest.split_once(' ').unwrap_or((rest, ""));
             ws.ok_or("no socket to close")?.close(code.parse().ok(), reason)?;
@@ -214,9 +229,14 @@ fn name_of(ws: &WebSocket) -> String {
     ws.deserialize_attachment().ok().flatten().unwrap_or_else(|| "someone".to_owned())
 }
 
-impl<const DROPS: bool> DurableObject for Room<DROPS> {
-    const SLOW_READER: SlowReader = if DROPS { SlowReader::DropNewest } else { SlowReader::Close };
-    const BATCHING: Option<Batching> = Some(if DROPS { Batching::message_pack() } else { Batching::json() });
+impl<const POLICY: u8> DurableObject for Room<POLICY> {
+    const SLOW_READER: SlowReader = match POLICY {
+        DROPS => SlowReader::DropNewest,
+        KEEPS => SlowReader::KeepLatest,
+        _ => SlowReader::Close,
+    };
+    const BATCHING: Option<Batching> =
+        Some(if POLICY == DROPS { Batching::message_pack() } else { Batching::json() });
 
     async fn new(ctx: Context, env: Env) -> Result<Self> {
         note("new");
@@ -311,8 +331,17 @@ impl<const DROPS: bool> DurableObject for Room<DROPS> {
     }
 }
 
-/// `/worker/...` is answered here; the rest of a path names a room, `/latest/...` one that drops.
+/// `/worker/...` is answered here; the rest of a path names a room, `/latest/...` one that drops, `/kept/...` one that
+/// keeps.
 struct Router;
+
+fn namespace_of(env: &Env, room: &str) -> Result<Namespace> {
+    Ok(env.namespace(match room {
+        latest if latest.starts_with("/latest/") => "LATEST",
+        kept if kept.starts_with("/kept/") => "KEPT",
+        _ => "ROOM",
+    })?)
+}
 
 impl Worker for Router {
     async fn fetch(&self, request: Request, env: &Env) -> Result<Response> {
@@ -324,7 +353,7 @@ impl Worker for Router {
             "/worker/hang" => std::future::pending().await,
             "/worker/home" => {
                 let name = request.query().unwrap_or("");
-                let id = env.namespace("ROOM")?.id_from_name(name);
+                let id = namespace_of(env, name)?.id_from_name(name);
                 Ok(Response::text(id.home_shard(env.shards()).0.to_string()))
             }
             "/worker/status" => {
@@ -337,17 +366,19 @@ impl Worker for Router {
                 drop(stub.fetch(request).await?);
                 Ok(Response::text("dropped"))
             }
-            latest if latest.starts_with("/latest/") => {
-                env.namespace("LATEST")?.get_by_name(latest).fetch(request).await
-            }
-            room => env.namespace("ROOM")?.get_by_name(room).fetch(request).await,
+            room => namespace_of(env, room)?.get_by_name(room).fetch(request).await,
         }
     }
 }
 
 /// A room that lives on this shard.
 pub fn room_on(fake: &mut Fake, shard: u16) -> String {
-    let names = (0..).map(|n| format!("/room{n}"));
+    room_like(fake, "/room", shard)
+}
+
+/// A room that lives on this shard, with a path that begins so.
+pub fn room_like(fake: &mut Fake, path: &str, shard: u16) -> String {
+    let names = (0..).map(|n| format!("{path}{n}"));
     let mut at_home = names.filter(|name| {
         fake.ask(&super::http::get(&format!("/worker/home?{name}"))).body == shard.to_string()
     });

@@ -2,7 +2,9 @@
 
 use super::client::Client;
 use super::fake::Fake;
-use super::room::{log, room_on, rooms};
+use dormouse::object::Settings;
+
+use super::room::{log, room_like, rooms};
 
 /// Where the connections of a room are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,12 +28,17 @@ pub struct Story {
 
 impl Story {
     pub fn new(placement: Placement, idle_ms: u64) -> Story {
+        Story::of("/room", placement, |settings| settings.hibernation_idle_ms = Some(idle_ms))
+    }
+
+    /// The story of a room whose path begins so, and of settings that `change` has.
+    pub fn of(path: &str, placement: Placement, change: impl FnOnce(&mut Settings)) -> Story {
         let builder = rooms(|settings| {
-            settings.hibernation_idle_ms = Some(idle_ms);
+            change(settings);
             settings.crowd_sockets = if placement == Placement::Far { 0 } else { 1 << 20 };
         });
         let mut fake = Fake::new(builder, 2);
-        let room = room_on(&mut fake, 1);
+        let room = room_like(&mut fake, path, 1);
         log();
         Story { fake, room, accepting: usize::from(placement == Placement::Near) }
     }

@@ -6,19 +6,42 @@ use super::super::input::Choices;
 
 /// One use of the API.
 pub enum Call {
-    Tag { socket: usize, tag: usize, adds: bool },
-    Attach { socket: usize, bytes: usize },
-    Broadcast { tag: Option<usize>, except: bool, bytes: usize },
+    Tag {
+        socket: usize,
+        tag: usize,
+        adds: bool,
+    },
+    Attach {
+        socket: usize,
+        bytes: usize,
+    },
+    Broadcast {
+        tag: Option<usize>,
+        except: bool,
+        bytes: usize,
+    },
     AutoResponse(Option<usize>),
     EventTimeout(u64),
-    Close { socket: usize, code: Option<u16> },
-    Send { socket: usize, bytes: usize },
+    Close {
+        socket: usize,
+        code: Option<u16>,
+    },
+    Send {
+        socket: usize,
+        bytes: usize,
+    },
+    /// To all, or to one, under a key.
+    Keyed {
+        socket: Option<usize>,
+        key: usize,
+        bytes: usize,
+    },
 }
 
 impl Call {
     pub fn choose(choices: &mut Choices<'_>) -> Call {
         let socket = choices.below(8);
-        match choices.below(7) {
+        match choices.below(8) {
             0 => Call::Tag { socket, tag: choices.below(16), adds: choices.is() },
             1 => Call::Attach { socket, bytes: choices.below(200) },
             2 => {
@@ -28,7 +51,11 @@ impl Call {
             3 => Call::AutoResponse(choices.is().then(|| 10 * choices.below(256))),
             4 => Call::EventTimeout(choices.pick(&[0, 10, 50, 604_800_000, u64::MAX])),
             5 => Call::Close { socket, code: choices.pick(&[None, Some(1000), Some(1006), Some(4000)]) },
-            _ => Call::Send { socket, bytes: 8 * choices.below(256) },
+            6 => Call::Send { socket, bytes: 8 * choices.below(256) },
+            _ => {
+                let socket = choices.is().then_some(socket);
+                Call::Keyed { socket, key: choices.below(6), bytes: choices.below(256) }
+            }
         }
     }
 }
@@ -70,6 +97,13 @@ pub fn perform(call: Call, ctx: &Context, current: Option<&WebSocket>) {
             let sent = ws.send(&vec![7; bytes]);
             assert!(matches!(sent, Ok(()) | Err(ApiError::SendAfterClose)), "{sent:?}");
         }),
+        Call::Keyed { socket: Some(socket), key, bytes } => nth(socket).into_iter().for_each(|ws| {
+            let sent = ws.send_keyed(key as u64, &vec![8; bytes]);
+            assert!(matches!(sent, Ok(()) | Err(ApiError::SendAfterClose)), "{sent:?}");
+        }),
+        Call::Keyed { socket: None, key, bytes } => {
+            assert!(ctx.broadcast(&vec![8; bytes]).key(key as u64).send() <= sockets.len());
+        }
     }
 }
 
@@ -130,5 +164,5 @@ pub fn check(ctx: &Context, sockets_max: usize) {
     assert!(order.into_iter().eq(&tagged), "the order of the sockets");
 }
 
-/// What a socket may queue within one turn before the kernel was asked, and one message more.
-const BUFFERED_MAX: usize = 16 * 500 + 4_096;
+/// What a socket may queue within one turn before the kernel was asked, and under keys, and of each one message more.
+const BUFFERED_MAX: usize = 17 * 500 + 2 * 4_096;

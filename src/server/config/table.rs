@@ -160,6 +160,12 @@ pub(super) static KEYS: &[Key] = &[
         why: "seconds of a busy game for one client; who is further behind will not catch up",
     },
     Key {
+        name: "limits.kept_messages_per_socket",
+        kind: Count(1..=1_048_576, |config| &mut config.limits.kept_messages_per_socket),
+        what: "Messages that wait under keys for one socket at its bound, in as many bytes again; above: close 1013",
+        why: "one about each of a thousand players; the class asks for it (KeepLatest)",
+    },
+    Key {
         name: "limits.output_bytes_per_shard",
         kind: Size(64 * KIB..=64 * GIB, |config| &mut config.limits.output_bytes_per_shard),
         what: "Queued output of one shard; above: the slowest sockets go first",
@@ -278,7 +284,7 @@ pub(super) static KEYS: &[Key] = &[
     Key {
         name: "timeouts.fetch",
         kind: Time(DEADLINE, |config| &mut config.timeouts.fetch),
-        what: "An object's answer to an HTTP request or an upgrade; then 504",
+        what: "An object's answer to an HTTP request or an upgrade, then 504; its constructor, which then has failed",
         why: "below the 60 s of common proxies, so that the client sees our answer and not theirs",
     },
     Key {

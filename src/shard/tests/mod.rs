@@ -4,6 +4,7 @@
 //! whole shards with threads and executors, and talks to them from outside.
 
 mod bench;
+mod draining;
 mod others;
 mod receiving;
 mod sending;
@@ -11,3 +12,5 @@ mod served;
 mod sleeping;
 mod table;
 mod world;
+
+pub(crate) use served::two_shards_that_echo;

@@ -33,6 +33,11 @@ fn start(settings: Vec<ShardSettings>) -> Shards {
     start_with(settings, Arc::default())
 }
 
+/// For those who watch shards from outside. A client that says `!panic` ends the shard that hears it.
+pub(crate) fn two_shards_that_echo() -> Shards {
+    start(vec![settings(), settings()])
+}
+
 fn start_with(settings: Vec<ShardSettings>, depot: Arc<Depot>) -> Shards {
     start_driven(settings, move |shard| TestWorld::echo(shard, depot.clone())).unwrap()
 }
