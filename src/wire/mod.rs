@@ -1,9 +1,9 @@
 //! `wire`: bytes <-> meaning.
 //!
 //! Owns the request head, the upgrade, request bodies, response heads, the frame head, the mask, UTF-8, the session
-//! (fragments, control frames, close), and the envelope of many messages in one. Everything here is a state machine over `&[u8]` or `&mut [u8]` that a
-//! caller drives at its own pace; it never touches a socket, a clock, a task, or another layer, and allocates nothing
-//! for a frame that lies whole in the received bytes.
+//! (fragments, control frames, close), and the envelope of many messages in one. Everything here is a state machine over
+//! `&[u8]` or `&mut [u8]` that a caller drives at its own pace; it never touches a socket, a clock, a task, or another
+//! layer, and allocates nothing for a frame that lies whole in the received bytes.
 //!
 //! ```text
 //!  received bytes                                                             bytes to send
