@@ -198,7 +198,7 @@ impl Client {
             || self.sent_close.is_some() && silent_ms >= rules.close_ms
             // A Close that waits behind other output has only so long to be answered.
             || self.closed_by_object_ms().is_some_and(|ms| now.saturating_sub(ms) >= rules.close_ms)
-            || is_slow && (rules.objects_fail || rules.output_is_tight)
+            || is_slow && (rules.objects_may_fail() || rules.output_is_tight)
             || (self.has_stalled || rules.blocks_readers) && stuck_ms >= rules.write_progress_ms
             || !self.is_open && (rules.is_draining.get() || rules.arrival_may_fail || stuck_ms >= rules.handshake_ms.min(rules.close_ms));
         if !is_excused {

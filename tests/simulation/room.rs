@@ -11,7 +11,7 @@ use dormouse::{
 
 use super::client::ANSWER_CODE;
 use super::inspect::{client_of, inspect};
-use super::running::{Kind, Running};
+use super::running::{Constructing, Kind, Running};
 use super::verbs::{self, AUTO_REQUEST, AUTO_RESPONSE};
 use super::witness;
 use crate::support::random::Random;
@@ -68,18 +68,6 @@ fn fate(name: &str) -> Fate {
         }
         if random.percent(witness.slow_constructor) { Fate::Waits(5) } else { Fate::Lives }
     })
-}
-
-/// The constructor fails: every socket of the object is let go of.
-fn dismiss(name: &str) {
-    witness::with(|witness| {
-        for client in std::mem::take(&mut witness.room(name).members) {
-            if let Some(record) = witness.sockets.get_mut(&client) {
-                record.was_dismissed = true;
-            }
-        }
-        witness.tell(format!("{name} cannot be constructed"));
-    });
 }
 
 pub fn scripted_panic() -> ! {
@@ -196,13 +184,17 @@ impl<const POLICY: u8> DurableObject for Room<POLICY> {
         let name = ctx.id().name().unwrap_or("nameless").to_owned();
         match fate(&name) {
             Fate::Lives => {}
-            Fate::Waits(ms) => ctx.sleep(Duration::from_millis(ms)).await,
+            Fate::Waits(ms) => {
+                let constructing = Constructing::begin(&name);
+                ctx.sleep(Duration::from_millis(ms)).await;
+                constructing.end();
+            }
             Fate::Fails => {
-                dismiss(&name);
+                witness::with(|witness| witness.dismiss(&name));
                 return Err("a scripted failure of a constructor".into());
             }
             Fate::Panics => {
-                dismiss(&name);
+                witness::with(|witness| witness.dismiss(&name));
                 scripted_panic();
             }
         }

@@ -6,6 +6,7 @@ use std::cell::Cell;
 use dormouse::SlowReader;
 
 use super::plan::Plan;
+use super::witness;
 
 #[derive(Clone, Debug)]
 pub struct Rules {
@@ -69,10 +70,15 @@ impl Rules {
         }
     }
 
+    /// Whether instances may end by a failure.
+    pub fn objects_may_fail(&self) -> bool {
+        self.objects_fail || constructors_were_cancelled()
+    }
+
     /// Whether the engine may send this code to a client that keeps the protocol.
     pub fn may_close(&self, code: u16) -> bool {
         match code {
-            1_011 => self.objects_fail,
+            1_011 => self.objects_may_fail(),
             1_009 => self.waiting_is_tight,
             1_013 => self.output_is_tight && self.slow_reader != SlowReader::DropNewest,
             1_001 => self.is_draining.get(),
@@ -94,9 +100,14 @@ impl Rules {
     pub fn may_refuse(&self, status: u16, waited_ms: u64) -> bool {
         match status {
             503 => self.is_crowded || self.is_draining.get(),
-            500 => self.fetch_fails,
+            500 => self.fetch_fails || constructors_were_cancelled(),
             504 => waited_ms >= self.fetch_ms,
             _ => false,
         }
     }
+}
+
+/// The time of a constructor was over, as it may be when the clock jumps.
+fn constructors_were_cancelled() -> bool {
+    witness::with(|witness| witness.cancelled_constructors > 0)
 }

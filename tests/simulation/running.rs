@@ -80,6 +80,43 @@ impl Drop for Running {
     }
 }
 
+/// A constructor that waits.
+pub struct Constructing {
+    room: String,
+    started_ms: u64,
+    is_done: bool,
+}
+
+impl Constructing {
+    pub fn begin(room: &str) -> Constructing {
+        let started_ms = witness::with(|witness| witness.now.monotonic_ms);
+        Constructing { room: room.to_owned(), started_ms, is_done: false }
+    }
+
+    pub fn end(mut self) {
+        self.is_done = true;
+    }
+}
+
+impl Drop for Constructing {
+    fn drop(&mut self) {
+        witness::with(|witness| {
+            if self.is_done || witness.is_over {
+                return;
+            }
+            let (after, ms) = (witness.now.monotonic_ms - self.started_ms, witness.fetch_ms);
+            witness.holds(after >= ms, || {
+                format!(
+                    "a timer is early: the constructor of {} is cancelled after {after} ms, not {ms}",
+                    self.room
+                )
+            });
+            witness.cancelled_constructors += 1;
+            witness.dismiss(&self.room);
+        });
+    }
+}
+
 /// A future that an object left running.
 pub struct Lingering {
     room: String,

@@ -80,6 +80,8 @@ pub struct Witness {
     pub failing_constructor: u32,
     pub slow_constructor: u32,
     pub constructions: u64,
+    /// Constructors that waited while the clock jumped, until their time was over.
+    pub cancelled_constructors: u64,
 }
 
 impl Witness {
@@ -107,6 +109,16 @@ impl Witness {
             self.rooms.insert(name.to_owned(), record);
         }
         self.rooms.get_mut(name).expect("it is there")
+    }
+
+    /// The constructor fails: every socket of the object is let go of.
+    pub fn dismiss(&mut self, name: &str) {
+        for client in std::mem::take(&mut self.room(name).members) {
+            if let Some(record) = self.sockets.get_mut(&client) {
+                record.was_dismissed = true;
+            }
+        }
+        self.tell(format!("{name} cannot be constructed"));
     }
 
     /// An instance is made. The number of its life.
