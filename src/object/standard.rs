@@ -234,7 +234,6 @@ impl Core {
             return Err(ApiError::AttachmentTooLarge { bytes, limit: bytes_max });
         }
         let mut socket = Socket::new(identity, object_key);
-        socket.is_standard = true;
         socket.attachment = ws.take_attachment();
         let key = self.sockets.borrow_mut().insert(socket);
         let queue: Rc<Queue> = Rc::default();
@@ -254,7 +253,7 @@ impl Core {
 
     fn why_not_again(&self, ws: &WebSocket) -> ApiError {
         let is_standard =
-            ws.locate().and_then(|(_, key)| self.sockets.borrow().get(key).map(|socket| socket.is_standard));
+            ws.locate().and_then(|(_, key)| self.sockets.borrow().get(key).map(Socket::is_standard));
         if is_standard == Some(false) { ApiError::AcceptAfterHibernation } else { ApiError::AcceptTwice }
     }
 
