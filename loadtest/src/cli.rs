@@ -13,6 +13,7 @@ Examples:
   loadtest echo --sockets 1000 --pipeline 4 --duration 10s
   loadtest idle --sockets 32768 --hold 60s --then-message --server-pid 4242
   loadtest churn --connect-rate 2000 --duration 10s
+  loadtest wake --sockets 1 --pause 50ms --count 500 --against ws://127.0.0.1:8788/echo
   loadtest broadcast --sockets 32769 --expect-refused 1 --count 1
   loadtest sweep --sockets 1000 --p99 50ms
   loadtest compare --quick
@@ -73,6 +74,13 @@ pub enum Once {
     /// Connects, has one message echoed, closes with a closing handshake, and again.
     #[command(after_help = EXAMPLES)]
     Churn(Churn),
+    /// One socket sends a message after each pause and gets it back, so that what it goes to sleeps meanwhile.
+    ///
+    /// With --against the same goes, in turn, to a second server, one that does not let objects sleep: after
+    /// a pause everything is cold, so only the difference is what waking costs. The pause must be longer than
+    /// the first server waits before it lets an object sleep. The other sockets are idle.
+    #[command(after_help = EXAMPLES)]
+    Wake(Wake),
 }
 
 impl Once {
@@ -84,6 +92,7 @@ impl Once {
             Self::Echo(options) => &options.common,
             Self::Idle(options) => &options.common,
             Self::Churn(options) => &options.common,
+            Self::Wake(options) => &options.common,
         }
     }
 }
@@ -91,10 +100,10 @@ impl Once {
 /// Options of every mode.
 #[derive(Args, Clone, Debug)]
 pub struct Common {
-    /// Where to connect [default: ws://127.0.0.1:8787/room, or /echo for echo and churn]
+    /// Where to connect [default: ws://127.0.0.1:8787/room, or /echo for echo, churn and wake]
     #[arg(long)]
     pub url: Option<String>,
-    /// Sockets, all rooms together (churn: at the same time)
+    /// Sockets, all rooms together (churn: at the same time; wake: to each server)
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
     pub sockets: u32,
     /// New connections per second, all threads together
@@ -251,6 +260,27 @@ pub struct Churn {
     /// Connections
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub count: Option<u32>,
+    #[command(flatten)]
+    pub common: Common,
+    #[command(flatten)]
+    pub message: Message,
+}
+
+/// `wake`
+#[derive(Args, Debug)]
+pub struct Wake {
+    /// Time before each message
+    #[arg(long, default_value = "12s", value_parser = duration, value_name = "TIME")]
+    pub pause: Duration,
+    /// Messages to each server
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000_000_000))]
+    pub count: u32,
+    /// A second server, whose objects stay awake; it gets as many sockets and messages, in turn
+    #[arg(long, value_name = "URL")]
+    pub against: Option<String>,
+    /// Its process: reports its CPU time
+    #[arg(long, value_name = "PID", requires = "against")]
+    pub against_pid: Option<u32>,
     #[command(flatten)]
     pub common: Common,
     #[command(flatten)]

@@ -201,7 +201,7 @@ impl Fleet {
 fn enter(processor: Option<usize>) -> io::Result<()> {
     thread::own_descriptor_table()?;
     thread::wait_precisely()?;
-    processor.map_or(Ok(()), thread::pin_to)
+    processor.map_or(Ok(()), |processor| thread::pin_to(&[processor]))
 }
 
 fn serve(mut worker: Worker, inbox: Receiver<Task>) {

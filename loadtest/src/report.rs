@@ -33,6 +33,9 @@ pub struct Report {
     /// Time the sockets were held still, idle mode.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hold_seconds: Option<f64>,
+    /// Time before each message, wake mode.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pause_seconds: Option<f64>,
     /// Whether all is well: the exit status.
     pub passed: bool,
     /// How the measured phase ended.
@@ -72,6 +75,9 @@ pub struct Report {
     /// From the intended sending of a round to its last delivery.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_delivery_ns: Option<Percentiles>,
+    /// The second server, wake mode; the counts above are of both, latency and CPU of the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub against: Option<Against>,
     /// With `--server-pid`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server: Option<Server>,
@@ -91,12 +97,34 @@ pub struct Handshake {
     pub latency_ns: Option<Percentiles>,
 }
 
+/// The server that the first one is set against, wake mode.
+#[derive(Debug, Serialize)]
+pub struct Against {
+    /// Where it is.
+    pub url: String,
+    /// From sending to each delivery.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency_ns: Option<Percentiles>,
+    /// How much longer the first server's median is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub median_difference_ns: Option<i64>,
+    /// With `--against-pid`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_ns_per_delivery: Option<f64>,
+}
+
 /// What the server spent.
 #[derive(Debug, Default, Serialize)]
 pub struct Server {
     /// Processor time in the measured phase (idle: in the hold time).
     pub cpu_ns: u64,
-    /// The same as a share of one processor, in percent.
+    /// Of that, what the thread spent that spent most.
+    pub busiest_thread_cpu_ns: u64,
+    /// Deliveries in a second of that thread's processor time: what the server could do if each of its threads
+    /// had a processor to itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capacity_per_second: Option<f64>,
+    /// All of it as a share of one processor, in percent.
     pub cpu_percent: f64,
     /// Per delivery, where deliveries are what is measured.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -158,6 +186,9 @@ impl Report {
         if let Some(server) = &self.server {
             rows.extend(server.rows());
         }
+        if let Some(against) = &self.against {
+            rows.extend(against.rows());
+        }
         rows
     }
 
@@ -173,6 +204,9 @@ impl Report {
         if let Some(seconds) = self.hold_seconds {
             let _ = write!(line, ", held {seconds:.1} s");
         }
+        if let Some(seconds) = self.pause_seconds {
+            let _ = write!(line, ", pauses of {seconds} s");
+        }
         if let Some(rate) = self.rate {
             let _ = write!(line, ", {rate} per second");
         }
@@ -184,6 +218,19 @@ impl Report {
     }
 }
 
+impl Against {
+    fn rows(&self) -> Vec<(&'static str, String)> {
+        let mut rows = vec![("against", self.url.clone())];
+        rows.extend(self.latency_ns.map(|times| ("  latency", percentiles(times))));
+        rows.extend(self.cpu_ns_per_delivery.map(|cost| ("  CPU per delivery", time(cost))));
+        if let Some(difference_ns) = self.median_difference_ns {
+            let (sign, length) = (if difference_ns < 0 { "-" } else { "" }, difference_ns.unsigned_abs());
+            rows.push(("median longer by", format!("{sign}{}", time(length as f64))));
+        }
+        rows
+    }
+}
+
 impl Server {
     fn rows(&self) -> Vec<(&'static str, String)> {
         let mut rows = vec![(
@@ -191,6 +238,10 @@ impl Server {
             format!("{} ({:.2} % of one processor)", time(self.cpu_ns as f64), self.cpu_percent),
         )];
         rows.extend(self.cpu_ns_per_delivery.map(|cost| ("  per delivery", time(cost))));
+        rows.extend(self.capacity_per_second.map(|capacity| {
+            let busiest = time(self.busiest_thread_cpu_ns as f64);
+            ("  busiest thread", format!("{busiest}, {capacity:.0} deliveries in a second of it"))
+        }));
         rows.extend(self.cpu_ns_per_handshake.map(|cost| ("  per handshake", time(cost))));
         let (before, after) = (self.resident_before_bytes >> 10, self.resident_after_bytes >> 10);
         rows.push(("server memory", format!("{before} KiB before, {after} KiB after")));
@@ -253,6 +304,7 @@ mod tests {
             kind: Kind::Text,
             burst: None,
             hold_seconds: None,
+            pause_seconds: None,
             rate: None,
             passed: false,
             outcome: Outcome::Finished,
@@ -278,6 +330,7 @@ mod tests {
                 max: 20_000_000_000,
             }),
             last_delivery_ns: None,
+            against: None,
             server: None,
         }
     }

@@ -26,12 +26,26 @@ impl CpuTime {
     }
 
     /// Nanoseconds spent since `earlier`. What a thread spent that has ended in between is not known.
-    pub fn since(&self, earlier: &Self) -> u64 {
+    pub fn since(&self, earlier: &Self) -> Spent {
         let spent = |(thread, now): (&String, &u64)| {
             now.saturating_sub(*earlier.threads_ns.get(thread).unwrap_or(&0))
         };
-        self.threads_ns.iter().map(spent).sum()
+        let mut sum = Spent::default();
+        for spent_ns in self.threads_ns.iter().map(spent) {
+            sum.all_ns += spent_ns;
+            sum.busiest_ns = sum.busiest_ns.max(spent_ns);
+        }
+        sum
     }
+}
+
+/// Processor time between two readings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// By all threads together.
+    pub all_ns: u64,
+    /// By the one that spent most.
+    pub busiest_ns: u64,
 }
 
 /// Memory of a process.
@@ -67,9 +81,9 @@ mod tests {
         let process = std::process::id();
         let before = CpuTime::read(process).unwrap();
         assert!(Memory::read(process).unwrap().resident_bytes > 0);
-        assert!(
-            CpuTime::read(process).unwrap().since(&CpuTime::default()) >= before.since(&CpuTime::default())
-        );
+        let later = CpuTime::read(process).unwrap();
+        let [before, later] = [before, later].map(|time| time.since(&CpuTime::default()));
+        assert!(later.all_ns >= before.all_ns && later.busiest_ns <= later.all_ns);
     }
 
     #[test]
@@ -77,7 +91,8 @@ mod tests {
         let time = |threads: &[(&str, u64)]| CpuTime {
             threads_ns: threads.iter().map(|(name, ns)| ((*name).to_owned(), *ns)).collect(),
         };
-        assert_eq!(time(&[("1", 50), ("3", 7)]).since(&time(&[("1", 40), ("2", 90)])), 17);
+        let spent = time(&[("1", 50), ("3", 7)]).since(&time(&[("1", 40), ("2", 90)]));
+        assert_eq!(spent, Spent { all_ns: 17, busiest_ns: 10 });
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::progress::Progress;
 use crate::random;
 use crate::report::{Handshake, Report, Server};
 use crate::seen::Seen;
-use crate::server_stats::{CpuTime, Memory};
+use crate::server_stats::{CpuTime, Memory, Spent};
 use crate::sources;
 use crate::target::Target;
 use crate::usage::UsageError;
@@ -87,15 +87,27 @@ impl Session {
         message: Message,
         rooms: u32,
     ) -> Result<Self, RunError> {
-        let (kind, size) = (message.kind(), message.size as usize);
-        if size < kind.size_min() {
-            return Err(UsageError::SizeTooSmall(kind, size).into());
-        }
         if rooms > common.sockets {
             return Err(UsageError::MoreRoomsThanSockets(rooms, common.sockets).into());
         }
         let url = common.url.clone().unwrap_or_else(|| format!("ws://127.0.0.1:8787{path}"));
-        let target = Target::parse(&url, rooms).map_err(|error| UsageError::Url(url.clone(), error))?;
+        let target = parse("--url", &url, rooms)?;
+        Self::start_at(mode, url, target, common, message)
+    }
+
+    /// The same with the rooms of `target`, whose first server is at `url`.
+    pub fn start_at(
+        mode: &'static str,
+        url: String,
+        target: Target,
+        common: Common,
+        message: Message,
+    ) -> Result<Self, RunError> {
+        let (kind, size) = (message.kind(), message.size as usize);
+        if size < kind.size_min() {
+            return Err(UsageError::SizeTooSmall(kind, size).into());
+        }
+        let rooms = target.rooms.len() as u32;
         let threads = threads(&common)?;
         common.pin.iter().try_for_each(|processor| check_processor("--pin", *processor))?;
         let memory_before = common.server_pid.map(read_memory).transpose()?;
@@ -104,7 +116,7 @@ impl Session {
             threads,
             sockets: common.sockets,
             processors: common.pin.clone(),
-            sources: sources::choose(target.address, common.sockets, common.sources),
+            sources: sources::choose(target.addresses(), common.sockets, common.sources),
             target,
             keys: if common.sample_key { Keys::Sample } else { Keys::Random(seed) },
             clock: Clock::start(),
@@ -120,6 +132,7 @@ impl Session {
             kind,
             burst: None,
             hold_seconds: None,
+            pause_seconds: None,
             rate: None,
             passed: false,
             outcome: Outcome::Finished,
@@ -139,6 +152,7 @@ impl Session {
             deliveries_per_second: 0.0,
             latency_ns: None,
             last_delivery_ns: None,
+            against: None,
             server: common.server_pid.map(|_| Server::default()),
         };
         let format = Format::new(kind, size, random::seed() as u16);
@@ -170,9 +184,9 @@ impl Session {
             self.failures.add(&part.failures);
         }
         self.set_handshakes(opened, seconds, &latencies);
-        let spent_ns = self.cpu_since(cpu)?;
+        let spent = self.cpu_since(cpu)?;
         if let Some(server) = &mut self.report.server {
-            server.cpu_ns_per_handshake = per(spent_ns, opened);
+            server.cpu_ns_per_handshake = per(spent.all_ns, opened);
         }
         self.note_memory(opened)?;
         Ok(interleave(&parts, self.common.sockets))
@@ -204,23 +218,31 @@ impl Session {
 
     /// The server's processor time so far.
     pub fn read_cpu(&self) -> Result<Option<CpuTime>, RunError> {
-        let read =
-            |process| CpuTime::read(process).map_err(|error| UsageError::NoSuchProcess(process, error));
-        Ok(self.common.server_pid.map(read).transpose()?)
+        Ok(self.common.server_pid.map(|process| read_cpu("--server-pid", process)).transpose()?)
     }
 
-    fn cpu_since(&self, earlier: Option<CpuTime>) -> Result<u64, RunError> {
-        Ok(self.read_cpu()?.zip(earlier).map_or(0, |(now, earlier)| now.since(&earlier)))
+    fn cpu_since(&self, earlier: Option<CpuTime>) -> Result<Spent, RunError> {
+        Ok(self.read_cpu()?.zip(earlier).map(|(now, earlier)| now.since(&earlier)).unwrap_or_default())
     }
 
     /// Enters the server's processor time since `earlier`, in a phase of `phase_ns`, into the report.
-    pub fn note_cpu(&mut self, earlier: Option<CpuTime>, phase_ns: u64) -> Result<u64, RunError> {
-        let spent_ns = self.cpu_since(earlier)?;
+    pub fn note_cpu(&mut self, earlier: Option<CpuTime>, phase_ns: u64) -> Result<(), RunError> {
+        let Spent { all_ns, busiest_ns } = self.cpu_since(earlier)?;
         if let Some(server) = &mut self.report.server {
-            server.cpu_ns = spent_ns;
-            server.cpu_percent = spent_ns as f64 * 100.0 / phase_ns.max(1) as f64;
+            server.cpu_ns = all_ns;
+            server.busiest_thread_cpu_ns = busiest_ns;
+            server.cpu_percent = all_ns as f64 * 100.0 / phase_ns.max(1) as f64;
         }
-        Ok(spent_ns)
+        Ok(())
+    }
+
+    /// Divides the processor time that was entered last by the `deliveries` of its phase.
+    pub fn note_cpu_per_delivery(&mut self, deliveries: u64) {
+        if let Some(server) = &mut self.report.server {
+            server.cpu_ns_per_delivery = per(server.cpu_ns, deliveries);
+            let busiest = seconds(server.busiest_thread_cpu_ns);
+            server.capacity_per_second = (busiest > 0.0).then(|| deliveries as f64 / busiest);
+        }
     }
 
     /// Enters what a phase that began at `start_ns` has seen into the report.
@@ -299,13 +321,23 @@ fn threads(common: &Common) -> Result<usize, UsageError> {
 
 /// Tries to run on the `processor` that `option` names, on a thread that does nothing else.
 pub fn check_processor(option: &'static str, processor: usize) -> Result<(), UsageError> {
-    let attempt = std::thread::spawn(move || pin_to(processor)).join();
+    let attempt = std::thread::spawn(move || pin_to(&[processor])).join();
     // The thread cannot panic: it makes one system call.
     attempt.unwrap_or(Ok(())).map_err(|error| UsageError::NoSuchProcessor(option, processor, error))
 }
 
+/// The processor time so far of the process that `option` names.
+pub fn read_cpu(option: &'static str, process: u32) -> Result<CpuTime, UsageError> {
+    CpuTime::read(process).map_err(|error| UsageError::NoSuchProcess(option, process, error))
+}
+
+/// Takes the URL of `option` apart.
+pub fn parse(option: &'static str, url: &str, rooms: u32) -> Result<Target, UsageError> {
+    Target::parse(url, rooms).map_err(|error| UsageError::Url(option, url.to_owned(), error))
+}
+
 fn read_memory(process: u32) -> Result<Memory, UsageError> {
-    Memory::read(process).map_err(|error| UsageError::NoSuchProcess(process, error))
+    Memory::read(process).map_err(|error| UsageError::NoSuchProcess("--server-pid", process, error))
 }
 
 /// Socket `s` is slot `s / threads` of thread `s % threads`.

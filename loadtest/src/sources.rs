@@ -13,19 +13,22 @@ const PORT_RANGE_DEFAULT: (u16, u16) = (32_768, 60_999);
 /// Addresses 127.0.0.1 to 127.0.0.254.
 pub const SOURCES_MAX: u32 = 254;
 
-/// The source addresses for `sockets` sockets to `target`: `asked` of them, or as many as keep each below
+/// The source addresses for `sockets` sockets to `targets`: `asked` of them, or as many as keep each below
 /// half of its ports (above that the kernel's search for a free one becomes slow, and ports of closed
-/// connections rest a while). Empty, which leaves it to the system, when the target is not on IPv4 loopback.
-pub fn choose(target: SocketAddr, sockets: u32, asked: Option<u32>) -> Vec<Ipv4Addr> {
-    match target.ip() {
-        IpAddr::V4(address) if address.is_loopback() => {
-            let (low, high) = port_range();
-            let ports_each = (u32::from(high.saturating_sub(low)) / 2).max(1);
-            let count = asked.unwrap_or_else(|| sockets.div_ceil(ports_each)).clamp(1, SOURCES_MAX);
-            (1..=count).map(|last| Ipv4Addr::new(127, 0, 0, last as u8)).collect()
-        }
-        _ => Vec::new(),
+/// connections rest a while). Empty, which leaves it to the system, when a target is not on IPv4 loopback.
+pub fn choose(
+    mut targets: impl Iterator<Item = SocketAddr>,
+    sockets: u32,
+    asked: Option<u32>,
+) -> Vec<Ipv4Addr> {
+    let is_here = |target: SocketAddr| matches!(target.ip(), IpAddr::V4(address) if address.is_loopback());
+    if !targets.all(is_here) {
+        return Vec::new();
     }
+    let (low, high) = port_range();
+    let ports_each = (u32::from(high.saturating_sub(low)) / 2).max(1);
+    let count = asked.unwrap_or_else(|| sockets.div_ceil(ports_each)).clamp(1, SOURCES_MAX);
+    (1..=count).map(|last| Ipv4Addr::new(127, 0, 0, last as u8)).collect()
 }
 
 fn port_range() -> (u16, u16) {
@@ -43,17 +46,19 @@ mod tests {
 
     #[test]
     fn more_sockets_come_from_more_addresses() {
-        let target = "127.0.0.1:8787".parse().unwrap();
-        assert_eq!(choose(target, 100, None), [Ipv4Addr::LOCALHOST]);
-        assert!(choose(target, 131_072, None).len() >= 3);
-        assert_eq!(choose(target, 100, Some(3)).last(), Some(&Ipv4Addr::new(127, 0, 0, 3)));
-        assert_eq!(choose(target, u32::MAX, None).len(), SOURCES_MAX as usize);
+        let choose = |sockets, asked| choose(["127.0.0.1:8787".parse().unwrap()].into_iter(), sockets, asked);
+        assert_eq!(choose(100, None), [Ipv4Addr::LOCALHOST]);
+        assert!(choose(131_072, None).len() >= 3);
+        assert_eq!(choose(100, Some(3)).last(), Some(&Ipv4Addr::new(127, 0, 0, 3)));
+        assert_eq!(choose(u32::MAX, None).len(), SOURCES_MAX as usize);
     }
 
     #[test]
     fn elsewhere_the_system_chooses() {
-        assert!(choose("192.0.2.1:80".parse().unwrap(), 100_000, None).is_empty());
-        assert!(choose("[::1]:80".parse().unwrap(), 100_000, None).is_empty());
+        for target in ["192.0.2.1:80", "[::1]:80"] {
+            let targets = ["127.0.0.1:80", target].map(|target| target.parse().unwrap());
+            assert!(choose(targets.into_iter(), 100_000, None).is_empty(), "{target}");
+        }
     }
 
     #[test]

@@ -6,15 +6,22 @@ use std::net::{SocketAddr, ToSocketAddrs};
 /// The port of `ws://` (RFC 6455 3).
 const DEFAULT_PORT: u16 = 80;
 
-/// The server and the paths of its rooms.
+/// Where the sockets of each room connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// Where its socket listens.
+    /// The rooms, by their numbers.
+    pub rooms: Vec<Room>,
+}
+
+/// A server and a path of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Where the server's socket listens.
     pub address: SocketAddr,
     /// The `Host` header.
     pub host: String,
-    /// The path of each room.
-    pub paths: Vec<String>,
+    /// The path.
+    pub path: String,
 }
 
 /// What is wrong with `--url`.
@@ -49,12 +56,24 @@ impl Target {
             return Err(TargetError::Path);
         }
         let address = resolve(host).ok_or_else(|| TargetError::Host(host.to_owned()))?;
-        let paths = if rooms == 1 {
-            vec![path.to_owned()]
+        let room = |path: String| Room { address, host: host.to_owned(), path };
+        let rooms = if rooms == 1 {
+            vec![room(path.to_owned())]
         } else {
-            (0..rooms).map(|room| format!("{}/{room}", path.trim_end_matches('/'))).collect()
+            (0..rooms).map(|number| room(format!("{}/{number}", path.trim_end_matches('/')))).collect()
         };
-        Ok(Self { address, host: host.to_owned(), paths })
+        Ok(Self { rooms })
+    }
+
+    /// The rooms of this one, then those of `other`.
+    pub fn and(mut self, other: Self) -> Self {
+        self.rooms.extend(other.rooms);
+        self
+    }
+
+    /// Where the servers of all rooms listen.
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.rooms.iter().map(|room| room.address)
     }
 }
 
@@ -75,23 +94,37 @@ fn resolve(host: &str) -> Option<SocketAddr> {
 mod tests {
     use super::*;
 
-    fn parsed(url: &str, rooms: u32) -> Target {
-        Target::parse(url, rooms).unwrap()
+    fn parsed(url: &str, rooms: u32) -> Vec<Room> {
+        Target::parse(url, rooms).unwrap().rooms
+    }
+
+    fn paths(url: &str, rooms: u32) -> Vec<String> {
+        parsed(url, rooms).into_iter().map(|room| room.path).collect()
     }
 
     #[test]
     fn one_room_is_the_path_and_several_are_below_it() {
-        assert_eq!(parsed("ws://127.0.0.1:8787/room", 1).paths, ["/room"]);
-        assert_eq!(parsed("ws://127.0.0.1:8787/room/", 2).paths, ["/room/0", "/room/1"]);
-        assert_eq!(parsed("ws://127.0.0.1:8787", 1).paths, ["/"]);
+        assert_eq!(paths("ws://127.0.0.1:8787/room", 1), ["/room"]);
+        assert_eq!(paths("ws://127.0.0.1:8787/room/", 2), ["/room/0", "/room/1"]);
+        assert_eq!(paths("ws://127.0.0.1:8787", 1), ["/"]);
     }
 
     #[test]
     fn hosts_and_ports() {
-        assert_eq!(parsed("ws://127.0.0.1/x", 1).address.to_string(), "127.0.0.1:80");
-        assert_eq!(parsed("ws://127.0.0.1:8787/x", 1).host, "127.0.0.1:8787");
-        assert_eq!(parsed("ws://[::1]:9/x", 1).address.to_string(), "[::1]:9");
-        assert_eq!(parsed("ws://[::1]/x", 1).address.to_string(), "[::1]:80");
+        assert_eq!(parsed("ws://127.0.0.1/x", 1)[0].address.to_string(), "127.0.0.1:80");
+        assert_eq!(parsed("ws://127.0.0.1:8787/x", 1)[0].host, "127.0.0.1:8787");
+        assert_eq!(parsed("ws://[::1]:9/x", 1)[0].address.to_string(), "[::1]:9");
+        assert_eq!(parsed("ws://[::1]/x", 1)[0].address.to_string(), "[::1]:80");
+    }
+
+    #[test]
+    fn rooms_may_be_on_several_servers() {
+        let both = Target::parse("ws://127.0.0.1:1/a", 1)
+            .unwrap()
+            .and(Target::parse("ws://127.0.0.2:2/b", 1).unwrap());
+        let addresses: Vec<_> = both.addresses().map(|address| address.to_string()).collect();
+        assert_eq!(addresses, ["127.0.0.1:1", "127.0.0.2:2"]);
+        assert_eq!(both.rooms[1].path, "/b");
     }
 
     #[test]

@@ -10,8 +10,8 @@ use std::path::PathBuf;
 /// A wrong option.
 #[derive(Debug)]
 pub enum UsageError {
-    /// `--url`
-    Url(String, TargetError),
+    /// `--url`, `--against`
+    Url(&'static str, String, TargetError),
     /// `--size`
     SizeTooSmall(Kind, usize),
     /// `--threads`, or `--sockets`
@@ -31,8 +31,8 @@ pub enum UsageError {
     TooManyMessages(u64),
     /// `--pin`, `--server-core`, `--generator-core`
     NoSuchProcessor(&'static str, usize, io::Error),
-    /// `--server-pid`
-    NoSuchProcess(u32, io::Error),
+    /// `--server-pid`, `--against-pid`
+    NoSuchProcess(&'static str, u32, io::Error),
     /// `--from` and `--to`
     EmptyRange(f64, f64),
     /// `--peers`
@@ -44,7 +44,7 @@ pub enum UsageError {
 impl fmt::Display for UsageError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Url(url, error) => write!(formatter, "--url {url}: {error}"),
+            Self::Url(option, url, error) => write!(formatter, "{option} {url}: {error}"),
             Self::SizeTooSmall(kind, size) => {
                 let (name, least) = (if *kind == Kind::Text { "text" } else { "binary" }, kind.size_min());
                 write!(formatter, "--size {size}: a {name} message needs at least {least} bytes")
@@ -69,8 +69,8 @@ impl fmt::Display for UsageError {
             Self::NoSuchProcessor(option, processor, error) => {
                 write!(formatter, "{option} {processor}: cannot be used: {error}")
             }
-            Self::NoSuchProcess(process, error) => {
-                write!(formatter, "--server-pid {process}: cannot be observed: {error}")
+            Self::NoSuchProcess(option, process, error) => {
+                write!(formatter, "{option} {process}: cannot be observed: {error}")
             }
             Self::EmptyRange(from, to) => write!(formatter, "--to {to}: must be above --from {from}"),
             Self::Peers(folder, problem) => write!(formatter, "--peers {}: {problem}", folder.display()),

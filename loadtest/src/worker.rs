@@ -13,7 +13,7 @@ use crate::kernel::socket;
 use crate::kernel::wakeup::Wakeup;
 use crate::random::Random;
 use crate::script::{Delivery, Ending, Next, Script};
-use crate::target::Target;
+use crate::target::{Room, Target};
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::sync::Arc;
@@ -160,7 +160,8 @@ impl Worker {
     pub fn connect(&mut self, slot: u32, connection: u32, room: u32) -> io::Result<()> {
         let sources = &self.common.sources;
         let source = connection.checked_rem(sources.len() as u32).map(|at| sources[at as usize]);
-        let stream = socket::connect(self.common.target.address, source)?;
+        let address = self.common.target.rooms[room as usize].address;
+        let stream = socket::connect(address, source)?;
         self.epoll.add(&stream, u64::from(slot))?;
         self.slots[slot as usize] = Slot { stream: Some(stream), connection, room, ..Slot::default() };
         Ok(())
@@ -253,8 +254,8 @@ impl Worker {
             }
             slot.stage = Stage::Requested;
             let key = self.common.keys.key(u64::from(slot.connection));
-            let path = &self.common.target.paths[slot.room as usize];
-            let request = handshake::request(&self.common.target.host, path, &key);
+            let Room { host, path, .. } = &self.common.target.rooms[slot.room as usize];
+            let request = handshake::request(host, path, &key);
             self.send(at, request.as_bytes());
         } else if !slot.unsent.is_empty() {
             let unsent = std::mem::take(&mut slot.unsent);

@@ -96,6 +96,32 @@ fn without_the_engine_the_peers_are_compared() {
 }
 
 #[test]
+fn the_engine_is_set_against_itself() {
+    let folder = folder("alone", &json!([peer("floor", &[])]));
+    let (run, report) = compare(&folder, "--sockets 5 --figures wake,cores");
+    assert_eq!(run.status, 0, "{}{}", run.stdout, run.stderr);
+    let names = |cell: &Value| -> Vec<String> {
+        let servers = cell["servers"].as_array().unwrap().iter();
+        servers.map(|server| server["name"].as_str().unwrap().to_owned()).collect()
+    };
+    let cells = report["cells"].as_array().unwrap();
+    assert_eq!(cells.iter().map(|cell| &cell["figure"]).collect::<Vec<_>>(), ["wake", "wake", "cores"]);
+    assert_eq!(names(&cells[0]), ["awake", "asleep"]);
+    assert_eq!(names(&cells[2]), ["1 core", "2 cores", "2 cores, crowded at once"]);
+    assert!(cells[0]["servers"][1]["longer_ns"]["median"].is_number(), "{report}");
+    assert_eq!(cells[2]["servers"][0]["ratio"]["median"], 1.0);
+    let command = cells[2]["servers"][2]["server_command"].as_str().unwrap();
+    assert!(command.contains("--cores 2 --set crowd.sockets=0"), "{command}");
+    let command = cells[2]["servers"][2]["command"].as_str().unwrap();
+    assert!(command.starts_with("taskset -c 0,0 chrt --idle 0 loadtest broadcast"), "{command}");
+    for file in ["wake.svg", "cores.svg"] {
+        assert!(folder.join("out").join(file).is_file(), "{file}");
+    }
+    let (run, report) = compare(&folder, "--sockets 5 --figures wake,echo --only floor");
+    assert_eq!((run.status, report["cells"].as_array().unwrap().len()), (0, 1), "{}", run.stderr);
+}
+
+#[test]
 fn bad_usage_names_the_option() {
     let folder = folder("usage", &json!([peer("floor", &[])]));
     for (options, name) in [

@@ -78,6 +78,30 @@ fn churn_opens_and_closes() {
 }
 
 #[test]
+fn wake_speaks_after_pauses_to_both_servers() {
+    let [first, other] = [Fault::None, Fault::None].map(Server::start);
+    let (url, against) = (first.url("/echo"), other.url("/echo"));
+    let pid = std::process::id();
+    let run = loadtest(&format!(
+        "wake --url {url} --against {against} --server-pid {pid} --against-pid {pid} --sockets 3 --threads 2 \
+         --pause 10ms --count 7 --json"
+    ));
+    run.assert_clean(14);
+    assert_eq!(run.report["handshake"]["count"], 6, "as many sockets for each");
+    assert_eq!(run.report["pause_seconds"], 0.01);
+    assert!(run.report["seconds"].as_f64().unwrap() >= 0.14, "a pause before each message");
+    let against = &run.report["against"];
+    let median = |of: &serde_json::Value| of["latency_ns"]["p50"].as_i64().unwrap();
+    assert_eq!(against["median_difference_ns"], median(&run.report) - median(against));
+    for server in [&run.report["server"], against] {
+        assert!(server["cpu_ns_per_delivery"].as_f64().unwrap() > 0.0);
+    }
+    let alone = loadtest(&format!("wake --url {url} --sockets 2 --pause 5ms --count 3 --json"));
+    alone.assert_clean(3);
+    assert!(alone.report.get("against").is_none());
+}
+
+#[test]
 fn cpu_per_delivery_of_the_server() {
     let server = Server::start(Fault::None);
     let run = loadtest(&format!(
@@ -88,6 +112,11 @@ fn cpu_per_delivery_of_the_server() {
     run.assert_clean(500);
     assert!(run.report["server"]["cpu_ns_per_delivery"].as_f64().unwrap() > 0.0);
     assert!(run.report["server"]["cpu_ns_per_handshake"].as_f64().unwrap() > 0.0);
+    let [all, busiest] =
+        ["cpu_ns", "busiest_thread_cpu_ns"].map(|key| run.report["server"][key].as_f64().unwrap());
+    assert!(busiest > 0.0 && busiest <= all);
+    let capacity = run.report["server"]["capacity_per_second"].as_f64().unwrap();
+    assert!((capacity * busiest / 1e9 - 500.0).abs() < 1.0, "{}", run.stdout);
 }
 
 #[test]

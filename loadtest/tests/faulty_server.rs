@@ -146,6 +146,21 @@ fn a_connection_lost_while_idle_is_noticed() {
 }
 
 #[test]
+fn what_goes_wrong_in_wake_is_noticed() {
+    let options = "--sockets 1 --pause 5ms --count 20";
+    let dropped = run(Fault::Swallow(10), "wake", "/echo", options);
+    assert_eq!((dropped.status, dropped.report["outcome"].as_str()), (1, Some("stalled")));
+    assert!(dropped.number("lost") > 0);
+    run(Fault::Double(5), "wake", "/echo", options).assert_wrong([0, 4, 0, 0]);
+    run(Fault::Corrupt(5), "wake", "/echo", options).assert_wrong([0, 0, 0, 4]);
+    let vanished = run(Fault::Vanish(10), "wake", "/echo", options);
+    assert_eq!(vanished.report["outcome"], "connection_ended");
+    // A room answers those who are only there as well, which is not what this mode measures.
+    let room = run(Fault::None, "wake", "/room", "--sockets 2 --pause 5ms --count 3");
+    room.assert_wrong([0, 0, 0, 3]);
+}
+
+#[test]
 fn no_server_is_a_failure() {
     let run = loadtest("broadcast --url ws://127.0.0.1:1/room --sockets 3 --json");
     assert_eq!((run.status, reason(&run).1), (1, 3));

@@ -19,6 +19,8 @@ fn bad_usage_names_the_option() {
         ("burst --burst 16 --senders 3", "--senders 3"),
         ("burst --burst 1024 --count 16777216", "--count"),
         ("idle --hold 1h", "--hold"),
+        ("wake --against http://127.0.0.1/echo", "--against http://127.0.0.1/echo"),
+        ("wake --against-pid 1", "--against"),
         ("juggle", "juggle"),
         ("", "Usage"),
     ] {

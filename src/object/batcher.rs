@@ -210,7 +210,7 @@ impl Core {
             let Some(batches) = &object.batches else { return };
             let tags = object.roster.tag_names(socket).map(Address::Tag);
             // Broadcasts leave standard sockets out.
-            let everyone = (!socket.is_standard).then_some(Address::Everyone);
+            let everyone = (!socket.is_standard()).then_some(Address::Everyone);
             let addresses = everyone.into_iter().chain([Address::Socket(socket_key)]).chain(tags);
             let numbers: Vec<u64> = addresses.filter_map(|to| batches.number_of(to)).collect();
             (socket.object, numbers)

@@ -22,6 +22,7 @@ use super::mesh::{HandOff, MeshMessage, SocketName};
 use super::moment::Moment;
 use super::object::Object;
 use super::output::Output;
+use super::paged::Paged;
 use super::remote::{CommandBatch, EventBatch};
 use super::settings::Settings;
 use super::slab::{Key, Slab};
@@ -55,7 +56,7 @@ pub(crate) struct Core {
     pub(crate) watch: Arc<Watch>,
     pub(crate) now: Cell<Now>,
     pub(crate) random: Cell<u64>,
-    pub(crate) connections: RefCell<Vec<Option<Connection>>>,
+    pub(crate) connections: RefCell<Paged<Connection>>,
     pub(crate) sockets: RefCell<Slab<Socket>>,
     pub(crate) objects: RefCell<Slab<Object>>,
     pub(crate) names: RefCell<HashMap<(u16, IdBytes), Key>>,
@@ -182,18 +183,12 @@ impl Core {
     }
 
     pub(crate) fn insert_connection(&self, place: Place, connection: Connection) {
-        let mut connections = self.connections.borrow_mut();
-        let at = place.0 as usize;
-        if connections.len() <= at {
-            connections.resize_with(at + 1, || None);
-        }
-        debug_assert!(connections[at].is_none(), "the driver reuses a place only after it is free");
-        connections[at] = Some(connection);
+        self.connections.borrow_mut().insert(place.0 as usize, connection);
         self.counters.connections.set(self.counters.connections.get() + 1);
     }
 
     pub(crate) fn remove_connection(&self, place: Place) {
-        let removed = self.connections.borrow_mut().get_mut(place.0 as usize).and_then(Option::take);
+        let removed = self.connections.borrow_mut().remove(place.0 as usize);
         if let Some(mut connection) = removed {
             self.forget_output(place, &mut connection);
             self.compressor.borrow_mut().closed(place);

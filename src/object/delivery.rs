@@ -13,6 +13,7 @@ use super::driver::Place;
 use super::durable_object::SlowReader;
 use super::forms::Forms;
 use super::output::Output;
+use super::paged::Paged;
 use super::planted::{Bug, is_planted};
 use super::remote::{COPIED_BYTES_MAX, Command, CommandBatch, Recipients};
 use super::slab::{Key, Slab};
@@ -38,7 +39,7 @@ pub(crate) enum Queued {
 pub(crate) struct Delivery<'a> {
     pub(crate) outboxes: Outboxes<'a>,
     sockets: RefMut<'a, Slab<Socket>>,
-    connections: RefMut<'a, Vec<Option<Connection>>>,
+    connections: RefMut<'a, Paged<Connection>>,
     /// Far recipients, by shard.
     far: RefMut<'a, Vec<Vec<(Place, ConnectionId)>>>,
     has_far: bool,
@@ -170,6 +171,7 @@ impl Delivery<'_> {
             }
             Link::Far(far) => {
                 // The edge keeps the bound: it knows what waits.
+                let far = far.connection;
                 self.far[usize::from(far.shard.0)].push((far.place, far.id));
                 self.has_far = true;
                 Queued::Yes

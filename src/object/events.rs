@@ -24,7 +24,7 @@ impl Core {
             && let Some(socket) = self.sockets.borrow_mut().get_mut(key)
         {
             socket.pending_events += 1;
-            is_standard = socket.is_standard;
+            is_standard = socket.is_standard();
         }
         let event = match event {
             Event::Close { socket, code, reason, was_clean } if is_standard => {
@@ -131,7 +131,7 @@ impl Core {
                 if !is_closing {
                     encode_close(&mut frame, Some(code), reason);
                 }
-                self.command_dismiss(*far, &frame);
+                self.command_dismiss(far.connection, &frame);
             }
             Link::Pending(_) | Link::Gone => {}
         }
@@ -201,6 +201,7 @@ impl Core {
         let Some(socket) = sockets.get_mut(key) else { return };
         socket.pending_events = socket.pending_events.saturating_sub(1);
         if let Link::Far(far) = &socket.link {
+            let far = far.connection;
             self.command(far.shard, Command::Done { to: (far.place, far.id), events: 1 });
         }
     }

@@ -11,14 +11,14 @@ use super::mesh::{MeshMessage, SocketName, StayPut};
 use super::planted::{Bug, is_planted};
 use super::remote::{Attached, Command, EventBatch, FarConnection, FarEvent, Recipients};
 use super::slab::Key;
-use super::socket::Link;
+use super::socket::{FarLink, Link, Socket};
 use crate::wire::{Payload, close, encode_close};
 
 impl Core {
     /// Whether the connection of a socket that was just accepted is to stay where it is.
     pub(crate) fn stay_put(&self, name: SocketName) -> Option<Box<StayPut>> {
         let (objects, sockets) = (self.objects.borrow(), self.sockets.borrow());
-        let key = sockets.get(name.0).filter(|socket| !socket.is_standard)?.object;
+        let key = sockets.get(name.0).filter(|socket| !socket.is_standard())?.object;
         let object = objects.get(key)?;
         if object.roster.len() <= self.settings().crowd_sockets {
             return None;
@@ -33,13 +33,15 @@ impl Core {
         let pending = {
             let mut sockets = self.sockets.borrow_mut();
             match sockets.get_mut(key) {
-                Some(socket) => match std::mem::replace(&mut socket.link, Link::Far(Box::new(far))) {
-                    Link::Pending(early) => Some((early, socket.close.sent, socket.object)),
-                    other => {
-                        socket.link = other;
-                        None
+                Some(socket) => {
+                    match std::mem::replace(&mut socket.link, Link::Far(Box::new(FarLink::new(far)))) {
+                        Link::Pending(early) => Some((early, socket.close.sent, socket.object)),
+                        other => {
+                            socket.link = other;
+                            None
+                        }
                     }
-                },
+                }
                 None => None,
             }
         };
@@ -97,8 +99,9 @@ impl Core {
                     }
                 }
                 FarEvent::Buffered { bytes } => {
-                    if let Some(socket) = self.sockets.borrow_mut().get_mut(key) {
-                        socket.far_buffered_bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+                    if let Some(Socket { link: Link::Far(far), .. }) = self.sockets.borrow_mut().get_mut(key)
+                    {
+                        far.buffered_bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
                     }
                 }
             }
@@ -111,17 +114,16 @@ impl Core {
 
     fn follow_up(self: &Rc<Core>, key: Key, taken: Taken) {
         let far = match self.sockets.borrow().get(key).map(|socket| &socket.link) {
-            Some(Link::Far(far)) => **far,
+            Some(Link::Far(far)) => far.connection,
             _ => return,
         };
         match taken {
             Taken::Waits => {}
             Taken::Full => {
-                let was_paused = self
-                    .sockets
-                    .borrow_mut()
-                    .get_mut(key)
-                    .is_none_or(|socket| std::mem::replace(&mut socket.is_far_paused, true));
+                let was_paused = match self.sockets.borrow_mut().get_mut(key) {
+                    Some(Socket { link: Link::Far(far), .. }) => std::mem::replace(&mut far.is_paused, true),
+                    _ => true,
+                };
                 if !was_paused {
                     self.remember_paused(key);
                     self.command(far.shard, Command::Pause { to: (far.place, far.id) });
@@ -149,9 +151,9 @@ impl Core {
             }
             for key in object.roster.oldest_first() {
                 if let Some(Link::Far(far)) = sockets.get(key).map(|socket| &socket.link)
-                    && !shards.contains(&far.shard)
+                    && !shards.contains(&far.connection.shard)
                 {
-                    shards.push(far.shard);
+                    shards.push(far.connection.shard);
                 }
             }
         }

@@ -41,7 +41,7 @@ impl Core {
         let is_heard = |socket: &&mut Socket| !socket.is_muted && !socket.close.received;
         let Some(socket) = sockets.get_mut(key).filter(is_heard) else { return Taken::Dropped };
         let Some(object) = objects.get_mut(socket.object) else { return Taken::Dropped };
-        if socket.is_standard {
+        if socket.is_standard() {
             if matches!(payload, Payload::Assembled(_)) && self.is_overfull(object) {
                 return Taken::Failed(ProtocolError::MessageTooLarge);
             }
@@ -136,11 +136,12 @@ impl Core {
         let place = {
             let mut sockets = self.sockets.borrow_mut();
             let Some(socket) = sockets.get_mut(key) else { return };
-            match &socket.link {
+            match &mut socket.link {
                 Link::Bound(place) => *place,
                 Link::Far(far) => {
+                    far.is_paused = false;
+                    let far = far.connection;
                     self.command(far.shard, Command::Resume { to: (far.place, far.id) });
-                    socket.is_far_paused = false;
                     return;
                 }
                 Link::Pending(_) | Link::Gone => return,
@@ -173,7 +174,7 @@ impl Core {
             if socket.close.sent {
                 socket.link = Link::Gone;
             }
-            if socket.is_standard {
+            if socket.is_standard() {
                 let (object, is_second) = (socket.object, socket.close.sent);
                 drop(sockets);
                 let event = WebSocketEvent::Close { code, reason: reason.into(), was_clean: true };

@@ -48,6 +48,7 @@ mod moment;
 mod object;
 mod outbox;
 mod output;
+mod paged;
 mod planted;
 mod remote;
 mod requests;

@@ -86,7 +86,7 @@ impl Default for Settings {
             sockets_per_object_max: 32_768,
             connections_per_address_max: 0,
             handshakes_per_address_max: 0,
-            crowd_sockets: 4_096,
+            crowd_sockets: 1_024,
             hibernation_idle_ms: Some(10_000),
             evict_idle_ms: 90_000,
             handshake_ms: 10_000,

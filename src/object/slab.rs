@@ -40,6 +40,10 @@ impl<T> Default for Slab<T> {
 }
 
 impl<T> Slab<T> {
+    /// Memory of each record.
+    #[cfg(test)]
+    pub(crate) const ENTRY_BYTES: usize = size_of::<Entry<T>>();
+
     pub(crate) fn insert(&mut self, record: T) -> Key {
         if self.vacant == END {
             let index = u32::try_from(self.entries.len()).expect("a slab holds fewer than 2^32 records");

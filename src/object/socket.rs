@@ -36,7 +36,7 @@ pub(crate) enum Link {
     /// To the connection at this place of the same shard.
     Bound(Place),
     /// To a connection that stays on the shard that accepted it.
-    Far(Box<FarConnection>),
+    Far(Box<FarLink>),
     /// Nowhere: the peer is gone.
     Gone,
 }
@@ -57,6 +57,22 @@ impl Early {
             self.frames.extend_from_slice(&kept);
         }
         self.frames.extend_from_slice(frame);
+    }
+}
+
+/// What the home shard of a socket knows of its far connection.
+#[derive(Debug)]
+pub(crate) struct FarLink {
+    pub(crate) connection: FarConnection,
+    /// What waits for the kernel there, as last reported.
+    pub(crate) buffered_bytes: u32,
+    /// It was told to pause.
+    pub(crate) is_paused: bool,
+}
+
+impl FarLink {
+    pub(crate) fn new(connection: FarConnection) -> FarLink {
+        FarLink { connection, buffered_bytes: 0, is_paused: false }
     }
 }
 
@@ -136,11 +152,15 @@ pub(crate) struct CloseProgress {
     pub(crate) received: bool,
 }
 
+/// Where a socket stands that is on no roster.
+pub(crate) const NO_ROSTER: u32 = u32::MAX;
+
 /// One accepted socket.
 #[derive(Debug)]
 pub(crate) struct Socket {
-    /// Tells this socket from every other of the process; what handles compare and hash.
-    pub(crate) identity: u64,
+    /// What handles of this socket hash, before it is accepted and after. Comes round after 2^31 sockets of a shard;
+    /// handles that are accepted compare their keys as well.
+    pub(crate) identity: u32,
     pub(crate) object: Key,
     pub(crate) link: Link,
     pub(crate) close: CloseProgress,
@@ -150,6 +170,7 @@ pub(crate) struct Socket {
     pub(crate) closed_by_application: bool,
     /// A message of it made its object fail; the object hears no more of them, or each would fail a new instance.
     pub(crate) is_muted: bool,
+    /// Where it stands on the roster of its object, or [`NO_ROSTER`].
     pub(crate) roster_at: u32,
     pub(crate) tags: TagSet,
     pub(crate) attachment: Option<Box<[u8]>>,
@@ -157,16 +178,10 @@ pub(crate) struct Socket {
     pub(crate) auto_response_ms: u64,
     /// Events of this socket that wait or run.
     pub(crate) pending_events: u32,
-    /// What waits for the kernel on a far connection, as last reported.
-    pub(crate) far_buffered_bytes: u32,
-    /// A far connection was told to pause.
-    pub(crate) is_far_paused: bool,
-    /// Accepted with the standard API: its events have a reader of their own, it has no tags and is on no roster.
-    pub(crate) is_standard: bool,
 }
 
 impl Socket {
-    pub(crate) fn new(identity: u64, object: Key) -> Socket {
+    pub(crate) fn new(identity: u32, object: Key) -> Socket {
         Socket {
             identity,
             object,
@@ -174,15 +189,17 @@ impl Socket {
             close: CloseProgress::default(),
             closed_by_application: false,
             is_muted: false,
-            roster_at: 0,
+            roster_at: NO_ROSTER,
             tags: TagSet::None,
             attachment: None,
             auto_response_ms: 0,
             pending_events: 0,
-            far_buffered_bytes: 0,
-            is_far_paused: false,
-            is_standard: false,
         }
+    }
+
+    /// Accepted with the standard API: its events have a reader of their own, it has no tags and is on no roster.
+    pub(crate) fn is_standard(&self) -> bool {
+        self.roster_at == NO_ROSTER
     }
 
     pub(crate) fn ready_state(&self) -> ReadyState {
@@ -197,11 +214,13 @@ impl Socket {
 
 #[cfg(test)]
 mod tests {
+    use super::super::slab::Slab;
     use super::*;
 
     /// PERFORMANCE: what a socket costs beside its connection. tuning.md adds it up.
     #[test]
     fn a_socket_is_small() {
-        assert!(size_of::<Socket>() <= 96, "{}", size_of::<Socket>());
+        // With its generation, in the shard's table.
+        const { assert!(Slab::<Socket>::ENTRY_BYTES <= 88) }
     }
 }

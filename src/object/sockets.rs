@@ -100,7 +100,7 @@ impl Core {
         let (_, key) = ws.locate().ok_or(ApiError::TagsBeforeAccept)?;
         let (objects, sockets) = (self.objects.borrow(), self.sockets.borrow());
         let Some(socket) = sockets.get(key) else { return Ok(Vec::new()) };
-        if socket.is_standard {
+        if socket.is_standard() {
             return Err(ApiError::TagsOfStandardSocket);
         }
         let Some(object) = objects.get(socket.object) else { return Ok(Vec::new()) };
@@ -112,7 +112,7 @@ impl Core {
         let (_, key) = ws.locate().ok_or(ApiError::TagsBeforeAccept)?;
         let (mut objects, mut sockets) = (self.objects.borrow_mut(), self.sockets.borrow_mut());
         let Some(socket) = sockets.get(key) else { return Ok(()) };
-        if socket.is_standard {
+        if socket.is_standard() {
             return Err(ApiError::TagsOfStandardSocket);
         }
         let Some(object) = objects.get_mut(socket.object) else { return Ok(()) };
@@ -128,7 +128,7 @@ impl Core {
         let (_, key) = ws.locate().ok_or(ApiError::TagsBeforeAccept)?;
         let (mut objects, mut sockets) = (self.objects.borrow_mut(), self.sockets.borrow_mut());
         let Some(socket) = sockets.get(key) else { return Ok(false) };
-        if socket.is_standard {
+        if socket.is_standard() {
             return Err(ApiError::TagsOfStandardSocket);
         }
         let Some(object) = objects.get_mut(socket.object) else { return Ok(false) };
@@ -232,7 +232,7 @@ impl Core {
             Link::Pending(early) => early.close(&frame),
             Link::Gone => {}
             Link::Far(far) => {
-                let far = **far;
+                let far = far.connection;
                 if received {
                     socket.link = Link::Gone;
                 }
@@ -282,7 +282,7 @@ impl Core {
             Some(Link::Bound(place)) => {
                 self.with_connection(*place, |connection| self.waiting_bytes(*place, connection)).unwrap_or(0)
             }
-            Some(Link::Far(_)) => self.sockets.borrow().get(key).map_or(0, |s| s.far_buffered_bytes as usize),
+            Some(Link::Far(far)) => far.buffered_bytes as usize,
             Some(Link::Gone) | None => 0,
         }
     }
@@ -290,7 +290,7 @@ impl Core {
     pub(crate) fn connection_id(&self, key: Key) -> Option<ConnectionId> {
         match &self.sockets.borrow().get(key)?.link {
             Link::Bound(place) => self.with_connection(*place, |connection| connection.id),
-            Link::Far(far) => Some(far.id),
+            Link::Far(far) => Some(far.connection.id),
             Link::Pending(_) | Link::Gone => None,
         }
     }

@@ -16,6 +16,7 @@ use std::task::{Poll, Waker};
 use super::core::Core;
 use super::error::ApiError;
 use super::slab::Key;
+use super::socket::Socket;
 use super::web_socket::WebSocket;
 use crate::wire::{MessageKind, ProtocolError, close};
 
@@ -223,8 +224,7 @@ impl Core {
     ) -> Result<WebSocketEvents, ApiError> {
         let mut objects = self.objects.borrow_mut();
         let object = objects.get_mut(object_key).ok_or(ApiError::ObjectGone)?;
-        let mut socket = self.admit(object, object_key, ws, || self.why_not_again(ws))?;
-        socket.is_standard = true;
+        let socket = self.admit(object, object_key, ws, || self.why_not_again(ws))?;
         let key = self.sockets.borrow_mut().insert(socket);
         let queue: Rc<Queue> = Rc::default();
         object.standard.queues.insert(key, queue.clone());
@@ -241,7 +241,7 @@ impl Core {
 
     fn why_not_again(&self, ws: &WebSocket) -> ApiError {
         let is_standard =
-            ws.locate().and_then(|(_, key)| self.sockets.borrow().get(key).map(|socket| socket.is_standard));
+            ws.locate().and_then(|(_, key)| self.sockets.borrow().get(key).map(Socket::is_standard));
         if is_standard == Some(false) { ApiError::AcceptAfterHibernation } else { ApiError::AcceptTwice }
     }
 

@@ -36,7 +36,7 @@ pub struct WebSocket {
 #[derive(Clone)]
 enum End {
     /// An accepted socket.
-    Accepted { core: Rc<Core>, key: Key, identity: u64 },
+    Accepted { core: Rc<Core>, key: Key, identity: u32 },
     /// One end of a pair.
     Half { pair: Rc<Pair>, side: Rc<Side> },
 }
@@ -61,7 +61,7 @@ pub struct WebSocketPair {
 }
 
 struct Pair {
-    identity: u64,
+    identity: u32,
     accepted: RefCell<Option<AcceptedPair>>,
     /// Set before it was accepted.
     attachment: RefCell<Option<Box<[u8]>>>,
@@ -99,11 +99,12 @@ impl Drop for Side {
 }
 
 thread_local! {
-    static IDENTITIES: Cell<u64> = const { Cell::new(0) };
+    static IDENTITIES: Cell<u32> = const { Cell::new(0) };
 }
 
-fn new_identity() -> u64 {
-    let identity = IDENTITIES.get() + 1;
+/// Of 31 bits: the complement is that of the other end.
+fn new_identity() -> u32 {
+    let identity = (IDENTITIES.get() + 1) & (u32::MAX >> 1);
     IDENTITIES.set(identity);
     identity
 }
@@ -135,7 +136,7 @@ impl WebSocket {
         WebSocket { end: End::Half { pair: pair.clone(), side } }
     }
 
-    pub(crate) fn accepted(core: Rc<Core>, key: Key, identity: u64) -> WebSocket {
+    pub(crate) fn accepted(core: Rc<Core>, key: Key, identity: u32) -> WebSocket {
         WebSocket { end: End::Accepted { core, key, identity } }
     }
 
@@ -183,7 +184,7 @@ impl WebSocket {
     }
 
     /// What accepting needs to know: the identity and how much was attached before. `None` when it was accepted.
-    pub(crate) fn unaccepted(&self) -> Option<(u64, usize)> {
+    pub(crate) fn unaccepted(&self) -> Option<(u32, usize)> {
         match &self.end {
             End::Half { pair, .. } if pair.accepted.borrow().is_none() => Some((
                 self.identity(),
@@ -213,7 +214,21 @@ impl WebSocket {
         }
     }
 
-    fn identity(&self) -> u64 {
+    /// The key of an accepted socket, seen from its object's end.
+    fn key(&self) -> Option<Key> {
+        match &self.end {
+            End::Accepted { key, .. } => Some(*key),
+            End::Half { pair, side } => {
+                let accepted = pair.accepted.borrow();
+                accepted
+                    .as_ref()
+                    .filter(|accepted| accepted.side == side.number)
+                    .map(|accepted| accepted.socket)
+            }
+        }
+    }
+
+    fn identity(&self) -> u32 {
         match &self.end {
             End::Accepted { identity, .. } => *identity,
             // The two ends are two sockets, before and after one of them is accepted.
@@ -421,7 +436,8 @@ pub(crate) const ATTACHMENT_BYTES_CEILING: usize = 16_384;
 
 impl PartialEq for WebSocket {
     fn eq(&self, other: &WebSocket) -> bool {
-        self.identity() == other.identity()
+        let is_other_key = || self.key().zip(other.key()).is_some_and(|(own, other)| own != other);
+        self.identity() == other.identity() && !is_other_key()
     }
 }
 

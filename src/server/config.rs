@@ -241,7 +241,7 @@ pub struct Crowd {
 
 impl Default for Crowd {
     fn default() -> Self {
-        Self { sockets: 4_096 }
+        Self { sockets: 1_024 }
     }
 }
 

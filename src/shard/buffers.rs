@@ -94,6 +94,17 @@ impl ReceiveBuffers {
         self.tail = self.tail.wrapping_add(1);
     }
 
+    /// Gives the memory of the buffers back to the system until they are filled again. Whatever they hold is lost: no
+    /// completion may have named one that was not given back.
+    pub(super) fn rest(&mut self) {
+        let bytes = self.memory_bytes - self.buffers_offset;
+        // SAFETY: the offset lies inside the mapping.
+        let start = unsafe { self.memory.as_ptr().add(self.buffers_offset) };
+        // SAFETY: the range is that of the buffers, which are ours, and zeroed memory is a valid buffer. It fails where
+        // pages are larger than ours; then the memory stays.
+        unsafe { libc::madvise(start.cast(), bytes, libc::MADV_DONTNEED) };
+    }
+
     /// Shows the kernel what was given back.
     pub(super) fn publish(&mut self) {
         let first = self.memory.as_ptr().cast::<BufRingEntry>();

@@ -66,6 +66,14 @@ impl DataRing {
         self.queue(request)
     }
 
+    /// Gives back the memory of receive buffers, if none of them holds bytes. The kernel fills them only when we enter
+    /// it for this ring, and names each that it has filled.
+    pub(super) fn rest(&mut self) {
+        if !self.ring.has_completions() && !self.ring.is_unreaped() {
+            self.buffers.rest();
+        }
+    }
+
     /// Remembers a slot whose receive found no buffer.
     pub(super) fn starve(&mut self, slot: u32) {
         self.starved.push(slot);

@@ -13,7 +13,7 @@
 //! | `transmit` | the sends of a turn |
 //! | `data_ring`, `slots`, `buffers` | a ring's sockets, what is in flight for each, where bytes land |
 //! | `ring`, `request`, `user_data` | the io_uring system calls |
-//! | `listener`, `timer` | accepting; the deadline of a sleep |
+//! | `listener`, `timer`, `rest` | accepting; the deadline of a sleep; what a long one gives back |
 //! | `mesh`, `inbox`, `ports`, `bell` | what goes to other shards, and how they are woken |
 //! | `probe` | whether this machine can do all that, found out before the start |
 //! | `places`, `settings`, `stats`, `error`, `clock`, `sys` | numbers, and the rest of the system's interface |
@@ -37,6 +37,7 @@ mod places;
 mod ports;
 pub mod probe;
 mod request;
+mod rest;
 mod ring;
 mod settings;
 mod slots;

@@ -17,6 +17,15 @@ fn checked(result: libc::c_int) -> io::Result<libc::c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
+/// Has the allocator give free memory back to the system, where it is one that keeps it.
+pub(super) fn trim_heap() {
+    // SAFETY: the call takes no pointers, and moves nothing.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::malloc_trim(0)
+    };
+}
+
 /// A new eventfd, non-blocking, at zero.
 pub(super) fn eventfd() -> io::Result<OwnedFd> {
     // SAFETY: the call takes no pointers.

@@ -25,8 +25,10 @@ use super::mesh::Mesh;
 use super::places::Places;
 use super::ports::{Port, RingPort};
 use super::request::Request;
+use super::rest::Rest;
 use super::ring::Completion;
 use super::stats::ShardStats;
+use super::sys;
 use super::timer::Timer;
 use super::transmit::{GatherLists, Sender};
 use crate::object::driver::{Effects, Now, ShardId};
@@ -65,6 +67,7 @@ pub(super) struct Driver<W> {
     pub(super) mesh: Mesh,
     pub(super) passing: Passing,
     pub(super) timer: Timer,
+    pub(super) rest: Rest,
     pub(super) lists: GatherLists,
     pub(super) send_batch: usize,
     /// Whether the world is told where connections come from.
@@ -118,6 +121,7 @@ impl<W: Driven> Driver<W> {
             mesh: Mesh::new(shard, shared.ports.len()),
             passing: Passing::default(),
             timer: Timer::new(),
+            rest: Rest::default(),
             lists: GatherLists::new(),
             send_batch,
             peer_addresses,
@@ -174,6 +178,7 @@ impl<W: Driven> Driver<W> {
     /// The shard sleeps in its first ring, which wakes it by itself: two system calls an answer to a lone client, and
     /// not five. Other rings and other threads wake it through the bell, which the first ring polls.
     pub(super) fn fall_asleep(&mut self) -> io::Result<bool> {
+        self.rest();
         self.aim_timer()?;
         self.hear_bell()?;
         self.port().bell.doze();
@@ -232,6 +237,17 @@ impl<W: Driven> Driver<W> {
         &self.port().rings()[ring]
     }
 
+    /// Gives back what only work needs, when there has been none for long enough.
+    fn rest(&mut self) {
+        let worth = self.rest.look(self.now.monotonic_ms, &self.stats);
+        if worth.buffers {
+            self.rings.iter_mut().for_each(DataRing::rest);
+        }
+        if worth.heap {
+            sys::trim_heap();
+        }
+    }
+
     fn flush(&mut self) -> io::Result<()> {
         let mut sender = Sender {
             rings: &mut self.rings,
@@ -269,8 +285,8 @@ impl<W: Driven> Driver<W> {
 
     fn aim_timer(&mut self) -> io::Result<()> {
         let drain_ms = self.shared.drain.deadline_ms();
-        let deadlines_ms =
-            [self.world.next_deadline_ms(), self.listener.deadline_ms(self.now.monotonic_ms), drain_ms];
+        let listener_ms = self.listener.deadline_ms(self.now.monotonic_ms);
+        let deadlines_ms = [self.world.next_deadline_ms(), listener_ms, drain_ms, self.rest.deadline_ms()];
         let Some(deadline_ms) = deadlines_ms.into_iter().flatten().min() else { return Ok(()) };
         let Some(request) = self.timer.aim(deadline_ms, self.now.monotonic_ms) else { return Ok(()) };
         self.rings[0].queue(request)?;

@@ -1,6 +1,7 @@
-//! What is measured: the figures, each at some numbers of sockets and sizes, and the run that yields it.
+//! What is measured: the figures, each at some numbers of sockets and sizes, of whom, and the run that yields it.
 
 use super::Options;
+use super::peers::{Candidate, ENGINE};
 use clap::ValueEnum;
 use serde::Serialize;
 use std::fmt;
@@ -18,6 +19,18 @@ const ROUNDS_MAX: u32 = 2_000;
 /// Messages of a burst.
 const BURST: u32 = 16;
 
+/// Idle sockets in the company of the one that wakes the object.
+const SOCKETS_ASLEEP: u32 = 10_000;
+
+/// Pause before each message to an object that may sleep at once: long enough that the processor sleeps as well.
+const WAKE_PAUSE: &str = "20ms";
+
+/// Sockets of the crowd: the most that an object may have.
+const SOCKETS_CROWD: u32 = 32_768;
+
+/// `crowd.sockets` that no object of this comparison reaches before every core has its part.
+const CROWD_AT_ONCE: &str = "crowd.sockets=0";
+
 /// A figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -32,6 +45,10 @@ pub enum Figure {
     Handshake,
     /// Resident memory per idle connection
     Idle,
+    /// The engine alone: latency, and CPU per message, of an object that slept against one that did not
+    Wake,
+    /// The engine alone: one crowded object on two cores against one
+    Cores,
 }
 
 impl Figure {
@@ -39,22 +56,24 @@ impl Figure {
     pub fn format(self, value: f64) -> String {
         match self {
             Self::Idle => format!("{} B", thousands(value)),
-            Self::Handshake => duration(value),
+            Self::Handshake | Self::Wake => duration(value),
+            Self::Cores => format!("{} /s", thousands(value)),
             _ => format!("{} ns", thousands(value)),
         }
     }
 
     /// The path in the server.
     fn path(self) -> &'static str {
-        if self == Self::Echo { "/echo" } else { "/room" }
+        if matches!(self, Self::Echo | Self::Wake) { "/echo" } else { "/room" }
     }
 
     /// The key of the value in the generator's report, under `server`.
     pub fn key(self) -> &'static str {
         match self {
-            Self::Broadcast | Self::Burst | Self::Echo => "cpu_ns_per_delivery",
+            Self::Broadcast | Self::Burst | Self::Echo | Self::Wake => "cpu_ns_per_delivery",
             Self::Handshake => "cpu_ns_per_handshake",
             Self::Idle => "resident_bytes_per_connection",
+            Self::Cores => "capacity_per_second",
         }
     }
 
@@ -68,7 +87,31 @@ impl Figure {
     pub fn warms_up(self) -> bool {
         self != Self::Idle
     }
+
+    /// Whether the engine is set against itself, and the others are not asked.
+    pub fn is_of_engine_alone(self) -> bool {
+        matches!(self, Self::Wake | Self::Cores)
+    }
 }
+
+/// Variants of the engine that a figure sets against each other: name, what it is, arguments. The first is what the
+/// others are set against.
+type Variants = &'static [(&'static str, &'static str, &'static [&'static str])];
+
+const WAKE: Variants = &[
+    ("awake", "one shard, objects never sleep", &["--cores", "1", "--hibernation-idle", "off"]),
+    ("asleep", "one shard, objects sleep at once", &["--cores", "1", "--hibernation-idle", "0"]),
+];
+
+const CORES: Variants = &[
+    ("1 core", "one shard", &["--cores", "1"]),
+    ("2 cores", "two shards, as they are by default", &["--cores", "2"]),
+    (
+        "2 cores, crowded at once",
+        "two shards, every socket stays where it was accepted",
+        &["--cores", "2", "--set", CROWD_AT_ONCE],
+    ),
+];
 
 /// One figure under one condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -101,6 +144,12 @@ impl Cell {
         ] {
             cells.push(Self { figure, sockets: sockets.min(most), size_bytes });
         }
+        // Not bounded by what the others can hold; but a small comparison has a small crowd.
+        let crowd = if most < SOCKETS_HELD { most } else { SOCKETS_CROWD };
+        let wake = [1, SOCKETS_ASLEEP.min(most)].map(|sockets| (Figure::Wake, sockets));
+        for (figure, sockets) in wake.into_iter().chain([(Figure::Cores, crowd)]) {
+            cells.push(Self { figure, sockets, size_bytes });
+        }
         cells.retain(|cell| options.wants(cell.figure));
         cells
     }
@@ -120,6 +169,8 @@ impl Cell {
             Figure::Handshake => "idle --hold 100ms".to_owned(),
             // Longer than servers usually take to let an object sleep.
             Figure::Idle => format!("idle --hold {}", if quick { "1s" } else { "12s" }),
+            Figure::Wake => format!("wake --pause {WAKE_PAUSE} --count {}", if quick { 20 } else { 300 }),
+            Figure::Cores => format!("broadcast --count {}", rounds(1_000_000, 20)),
         };
         format!("{what} --sockets {sockets} --size {size_bytes}")
     }
@@ -127,7 +178,7 @@ impl Cell {
     /// The same for the messages that go before.
     pub fn warm_up(&self) -> Option<String> {
         let Self { figure, sockets, size_bytes } = *self;
-        let mode = if figure == Figure::Echo { "echo" } else { "broadcast" };
+        let mode = if matches!(figure, Figure::Echo | Figure::Wake) { "echo" } else { "broadcast" };
         let few = sockets.min(100);
         figure.warms_up().then(|| format!("{mode} --count 100 --sockets {few} --size {size_bytes}"))
     }
@@ -135,6 +186,20 @@ impl Cell {
     /// The path in the server.
     pub fn path(&self) -> &'static str {
         self.figure.path()
+    }
+
+    /// Who is measured: the servers, or variants of the engine; nobody if that is needed and not among them.
+    pub fn contestants(&self, servers: &[Candidate]) -> Vec<Candidate> {
+        let variants = match self.figure {
+            Figure::Wake => WAKE,
+            Figure::Cores => CORES,
+            _ => return servers.to_vec(),
+        };
+        let engine = servers.iter().find(|server| server.name == ENGINE);
+        let variant = |engine: &Candidate| {
+            variants.iter().map(|(name, about, arguments)| engine.variant(name, about, arguments)).collect()
+        };
+        engine.map(variant).unwrap_or_default()
     }
 
     /// What stands over its column, beside others of the same figure.
@@ -146,6 +211,8 @@ impl Cell {
             Figure::Echo => format!("echo, {sockets} sockets"),
             Figure::Handshake => "handshake".to_owned(),
             Figure::Idle => "memory per idle connection".to_owned(),
+            Figure::Wake if self.sockets == 1 => "1 socket".to_owned(),
+            Figure::Wake | Figure::Cores => format!("{sockets} sockets"),
         }
     }
 }
@@ -173,6 +240,9 @@ pub fn thousands(value: f64) -> String {
 
 /// Three significant digits and a unit.
 pub fn duration(nanoseconds: f64) -> String {
+    if nanoseconds < 0.0 {
+        return format!("-{}", duration(-nanoseconds));
+    }
     let (value, unit) = match nanoseconds {
         short if short < 999.5 => (short, "ns"),
         medium if medium < 999.5e3 => (medium / 1e3, "us"),
@@ -190,6 +260,7 @@ pub fn duration(nanoseconds: f64) -> String {
 mod tests {
     use super::*;
     use crate::cli::{Cli, Mode};
+    use crate::compare::peers::tests::candidates;
     use clap::Parser;
 
     fn cells(arguments: &str) -> Vec<Cell> {
@@ -203,9 +274,23 @@ mod tests {
     #[test]
     fn every_figure_by_default() {
         let cells = cells("");
-        assert_eq!(cells.len(), 3 * 2 + 4);
+        assert_eq!(cells.len(), 3 * 2 + 4 + 3);
         assert_eq!(cells[0].to_string(), "broadcast, 1,000 sockets, 64 B");
         assert_eq!(cells[9], Cell { figure: Figure::Idle, sockets: 9_500, size_bytes: 64 });
+        assert_eq!(cells[12], Cell { figure: Figure::Cores, sockets: 32_768, size_bytes: 64 });
+    }
+
+    #[test]
+    fn the_engine_alone_is_measured_in_variants() {
+        let servers = candidates(&["dormouse", "floor"]);
+        let names = |cell: &Cell, servers: &[Candidate]| -> Vec<String> {
+            cell.contestants(servers).into_iter().map(|candidate| candidate.name).collect()
+        };
+        let cells = cells("");
+        assert_eq!(names(&cells[0], &servers), ["dormouse", "floor"]);
+        assert_eq!(names(&cells[10], &servers), ["awake", "asleep"]);
+        assert_eq!(names(&cells[12], &servers)[0], "1 core");
+        assert_eq!(names(&cells[12], &servers[1..]), [""; 0], "no engine, no variants");
     }
 
     #[test]
@@ -231,6 +316,7 @@ mod tests {
     fn durations_have_three_digits() {
         let texts = [7.0, 999.4, 1_000.0, 14_900.0, 7_409_700.0, 42.4e6, 268_800.0, 1.5e9].map(duration);
         assert_eq!(texts, ["7 ns", "999 ns", "1.00 us", "14.9 us", "7.41 ms", "42.4 ms", "269 us", "1.50 s"]);
+        assert_eq!(duration(-1_500.0), "-1.50 us");
     }
 
     #[test]

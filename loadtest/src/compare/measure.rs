@@ -1,10 +1,10 @@
 //! One measurement: a fresh server, some messages before, the run, the value.
 
 use super::Options;
-use super::cells::Cell;
+use super::cells::{Cell, Figure};
 use super::peers::Candidate;
 use super::server::{Guard, Server};
-use crate::kernel::child;
+use crate::kernel::child::{self, Placement};
 use crate::latency::Percentiles;
 use serde_json::Value;
 use std::fmt;
@@ -43,6 +43,8 @@ pub struct Measured {
     pub value: f64,
     /// Of the deliveries.
     pub latency_ns: Option<Percentiles>,
+    /// By the clock on the wall.
+    pub deliveries_per_second: Option<f64>,
     /// The server's command, for a shell.
     pub server_command: String,
     /// The generator's.
@@ -79,24 +81,79 @@ impl Bench {
 
     /// Measures `cell` of `candidate`.
     pub fn measure(&self, candidate: &Candidate, cell: &Cell) -> Result<Measured, Fault> {
-        let log = self.logs.join(format!("{}.log", candidate.name));
-        let mut server = Server::start(candidate, self.server_core, &log).map_err(Fault::NotStarted)?;
-        let result = self.run_all(&mut server, candidate, cell);
-        drop(server);
+        let result = self.start(candidate, cell).and_then(|mut server| {
+            self.warm_up(&mut server, candidate, cell)?;
+            let (report, command) =
+                self.generate(&mut server, candidate, cell, &cell.arguments(self.quick))?;
+            measured(cell, &report["server"], &report, &server, command)
+        });
         sleep(PAUSE);
         result
     }
 
-    fn run_all(&self, server: &mut Server, candidate: &Candidate, cell: &Cell) -> Result<Measured, Fault> {
-        if let Some(arguments) = cell.warm_up() {
-            self.generate(server, candidate, cell, &arguments)?;
+    /// Measures `cell` of two servers in one run, which speaks to both in turn; the second is the one that may sleep.
+    pub fn measure_pair(&self, pair: &[Candidate], cell: &Cell) -> Vec<Result<Measured, Fault>> {
+        let [awake, asleep] = pair else { unreachable!("who sleeps is set against who does not") };
+        let result = self.measure_both(awake, asleep, cell);
+        sleep(PAUSE);
+        match result {
+            Ok(both) => both.map(Ok).into(),
+            Err(fault) => vec![Err(fault.clone()), Err(fault)],
         }
-        let (report, command) = self.generate(server, candidate, cell, &cell.arguments(self.quick))?;
-        let key = cell.figure.key();
-        let value = report["server"][key].as_f64();
-        let value = value.ok_or_else(|| Fault::Failed(format!("the generator does not say {key}")))?;
-        let latency_ns = serde_json::from_value(report["latency_ns"].clone()).ok();
-        Ok(Measured { value, latency_ns, server_command: server.command.clone(), command })
+    }
+
+    fn measure_both(
+        &self,
+        awake: &Candidate,
+        asleep: &Candidate,
+        cell: &Cell,
+    ) -> Result<[Measured; 2], Fault> {
+        let mut of_awake = self.start(awake, cell)?;
+        let mut of_asleep = self.start(asleep, cell)?;
+        self.warm_up(&mut of_awake, awake, cell)?;
+        self.warm_up(&mut of_asleep, asleep, cell)?;
+        let (port, path, process) = (of_awake.port, cell.path(), of_awake.process());
+        let arguments = format!(
+            "{} --against ws://127.0.0.1:{port}{path} --against-pid {process}",
+            cell.arguments(self.quick)
+        );
+        let (report, command) = self.generate(&mut of_asleep, asleep, cell, &arguments)?;
+        let against = &report["against"];
+        Ok([
+            measured(cell, against, against, &of_awake, command.clone())?,
+            measured(cell, &report["server"], &report, &of_asleep, command)?,
+        ])
+    }
+
+    /// A fresh server.
+    fn start(&self, candidate: &Candidate, cell: &Cell) -> Result<Server, Fault> {
+        let log = self.logs.join(format!("{}.log", candidate.name.replace(' ', "-")));
+        Server::start(candidate, &self.placement_of_server(cell), &log).map_err(Fault::NotStarted)
+    }
+
+    fn warm_up(&self, server: &mut Server, candidate: &Candidate, cell: &Cell) -> Result<(), Fault> {
+        cell.warm_up()
+            .map_or(Ok(()), |arguments| self.generate(server, candidate, cell, &arguments).map(|_| ()))
+    }
+
+    fn placement_of_server(&self, cell: &Cell) -> Placement {
+        let processors = match cell.figure {
+            Figure::Cores => self.both(),
+            _ => vec![self.server_core],
+        };
+        Placement { processors, yields: false }
+    }
+
+    /// Where the server needs all processors, the generator has what is left of them.
+    fn placement_of_generator(&self, cell: &Cell) -> Placement {
+        match cell.figure {
+            Figure::Cores => Placement { processors: self.both(), yields: true },
+            _ => Placement::on(self.generator_core),
+        }
+    }
+
+    fn both(&self) -> Vec<usize> {
+        vec![self.server_core, self.generator_core]
     }
 
     /// Runs the generator; returns its report if all was well, and its command.
@@ -115,11 +172,13 @@ impl Bench {
         if candidate.sample_key {
             arguments.push_str(" --sample-key");
         }
-        let output = self.execute(&arguments).map_err(|error| Fault::Failed(error.to_string()))?;
+        let placement = self.placement_of_generator(cell);
+        let output =
+            self.execute(&arguments, &placement).map_err(|error| Fault::Failed(error.to_string()))?;
         let report = output.lines().last().and_then(|line| serde_json::from_str::<Value>(line).ok());
         match report {
             Some(report) if report["passed"] == true => {
-                Ok((report, format!("taskset -c {} loadtest {arguments}", self.generator_core)))
+                Ok((report, format!("{placement} loadtest {arguments}")))
             }
             report => Err(match (server.ending(), report) {
                 (Some(status), _) => Fault::Died(status),
@@ -130,11 +189,11 @@ impl Bench {
     }
 
     /// Runs the generator to its end, or to the end of its time; returns what it said.
-    fn execute(&self, arguments: &str) -> io::Result<String> {
+    fn execute(&self, arguments: &str, placement: &Placement) -> io::Result<String> {
         let mut command = Command::new(&self.generator);
         command.args(arguments.split_ascii_whitespace());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        child::confine(&mut command, self.generator_core);
+        child::confine(&mut command, placement);
         let mut child = Guard(command.spawn()?);
         let start = Instant::now();
         // It says a line or two at its end, which a pipe holds.
@@ -153,6 +212,25 @@ impl Bench {
         }
         Ok(text)
     }
+}
+
+/// The value of `cell`, which stands in `costs`, and the times in `times`.
+fn measured(
+    cell: &Cell,
+    costs: &Value,
+    times: &Value,
+    server: &Server,
+    command: String,
+) -> Result<Measured, Fault> {
+    let key = cell.figure.key();
+    let value = costs[key].as_f64();
+    Ok(Measured {
+        value: value.ok_or_else(|| Fault::Failed(format!("the generator does not say {key}")))?,
+        latency_ns: serde_json::from_value(times["latency_ns"].clone()).ok(),
+        deliveries_per_second: times["deliveries_per_second"].as_f64().filter(|rate| *rate > 0.0),
+        server_command: server.command.clone(),
+        command,
+    })
 }
 
 /// What is wrong in a report that has not passed.

@@ -33,9 +33,9 @@ pub use options::Options;
 
 use crate::kernel::thread::raise_descriptor_limit;
 use crate::session::{RunError, check_processor};
-use cells::Cell;
+use cells::{Cell, Figure};
 use comparison::{Comparison, Samples};
-use measure::Bench;
+use measure::{Bench, Fault, Measured};
 use peers::Candidate;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -68,32 +68,57 @@ const PAGE: &str = "comparison.html";
 
 /// Every cell of every round, servers in turn.
 fn measure_all(options: &Options, bench: &Bench, servers: &[Candidate]) -> Vec<Samples> {
-    let start = Instant::now();
-    let cells = Cell::all(options);
-    let mut samples: Vec<_> = cells.iter().map(|cell| Samples::new(*cell, servers.len())).collect();
-    let steps = options.rounds() * cells.len() * servers.len();
-    let mut step = 0;
+    let cells = Cell::all(options).into_iter();
+    let mut samples: Vec<_> =
+        cells.filter_map(|cell| Samples::new(cell, cell.contestants(servers))).collect();
+    let steps: usize = samples.iter().map(|samples| samples.contestants().len()).sum();
+    let mut log = Log { start: Instant::now(), step: 0, steps: options.rounds() * steps };
     for round in 0..options.rounds() {
         for samples in &mut samples {
-            for turn in 0..servers.len() {
-                step += 1;
-                // Whoever is first may have it colder, or warmer: nobody always is.
-                let at = (turn + round) % servers.len();
-                if samples.is_hopeless(at) {
-                    continue;
+            let count = samples.contestants().len();
+            if samples.cell.figure == Figure::Wake {
+                for (at, result) in
+                    bench.measure_pair(samples.contestants(), &samples.cell).into_iter().enumerate()
+                {
+                    log.enter(samples, at, round, result);
                 }
-                let result = bench.measure(&servers[at], &samples.cell);
-                let told = match &result {
-                    Ok(measured) => samples.cell.figure.format(measured.value),
-                    Err(fault) => format!("FAILED: {fault}"),
-                };
-                let (elapsed, cell, name) = (start.elapsed().as_secs(), samples.cell, &servers[at].name);
-                eprintln!("[{step}/{steps} {elapsed} s] round {}: {cell}: {name}: {told}", round + 1);
-                samples.enter(at, round, result);
+                continue;
+            }
+            // Whoever is first may have it colder, or warmer: nobody always is.
+            for at in (0..count).map(|turn| (turn + round) % count) {
+                if samples.is_hopeless(at) {
+                    log.step += 1;
+                } else {
+                    let result = bench.measure(&samples.contestants()[at], &samples.cell);
+                    log.enter(samples, at, round, result);
+                }
             }
         }
     }
     samples
+}
+
+/// Tells how far it is.
+struct Log {
+    start: Instant,
+    step: usize,
+    steps: usize,
+}
+
+impl Log {
+    /// Enters a result, and says so.
+    fn enter(&mut self, samples: &mut Samples, at: usize, round: usize, result: Result<Measured, Fault>) {
+        self.step += 1;
+        let told = match &result {
+            Ok(measured) => samples.cell.figure.format(measured.value),
+            Err(fault) => format!("FAILED: {fault}"),
+        };
+        let Self { step, steps, .. } = self;
+        let (elapsed, cell, name) =
+            (self.start.elapsed().as_secs(), samples.cell, &samples.contestants()[at].name);
+        eprintln!("[{step}/{steps} {elapsed} s] round {}: {cell}: {name}: {told}", round + 1);
+        samples.enter(at, round, result);
+    }
 }
 
 /// Writes the report in all its forms.

@@ -123,7 +123,7 @@ mod tests {
             assert!(!html.contains(outside), "{outside}");
         }
         assert!(html.contains("prefers-color-scheme: dark"));
-        assert_eq!(html.matches("<svg ").count(), 5);
+        assert_eq!(html.matches("<svg ").count(), 7);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The servers: the engine, and what `peers.json` names. Those whose files are not there are told apart.
 
 use super::Options;
+use crate::kernel::child::Placement;
 use crate::usage::UsageError;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -17,6 +18,9 @@ const LIST: &str = "peers.json";
 
 /// Stands for the port in arguments.
 const PORT: &str = "{port}";
+
+/// How the engine is told where to listen.
+const ENGINE_LISTENS: [&str; 2] = ["--listen", "127.0.0.1:{port}"];
 
 /// An entry of `peers.json`.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -64,11 +68,18 @@ impl Candidate {
         self.arguments.iter().map(|argument| argument.replace(PORT, &port.to_string())).collect()
     }
 
-    /// What to type into a shell to start it on `processor`.
-    pub fn command(&self, port: u16, processor: usize) -> String {
+    /// What to type into a shell to start it where `placement` says.
+    pub fn command(&self, port: u16, placement: &Placement) -> String {
         let folder = self.folder.as_ref().map(|folder| format!("cd {} && ", folder.display()));
         let (folder, arguments) = (folder.unwrap_or_default(), self.arguments(port).join(" "));
-        format!("{folder}taskset -c {processor} {} {arguments}", self.program)
+        format!("{folder}{placement} {} {arguments}", self.program)
+    }
+
+    /// The engine with other arguments.
+    pub fn variant(&self, name: &str, about: &str, arguments: &[&str]) -> Self {
+        let arguments = ENGINE_LISTENS.iter().chain(arguments).map(|argument| (*argument).to_owned());
+        let (name, about) = (name.to_owned(), about.to_owned());
+        Self { name, about, arguments: arguments.collect(), ..self.clone() }
     }
 }
 
@@ -130,15 +141,16 @@ fn engine(path: Option<PathBuf>) -> Result<Candidate, Missing> {
     if !path.is_file() {
         return Err(Missing { name: ENGINE.to_owned(), missing: path.display().to_string() });
     }
-    Ok(Candidate {
-        name: ENGINE.to_owned(),
-        about: "the engine, one shard".to_owned(),
+    let engine = Candidate {
+        name: String::new(),
+        about: String::new(),
         sample_key: false,
         program: path.display().to_string(),
         path: std::path::absolute(&path).unwrap_or(path),
-        arguments: ["--listen", "127.0.0.1:{port}", "--cores", "1"].map(str::to_owned).to_vec(),
+        arguments: Vec::new(),
         folder: None,
-    })
+    };
+    Ok(engine.variant(ENGINE, "the engine, one shard", &["--cores", "1"]))
 }
 
 fn locate(folder: &Path, peer: Peer) -> Result<Candidate, Missing> {
@@ -160,8 +172,32 @@ fn in_path(program: &str) -> Option<PathBuf> {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
+
+    /// Servers of these names.
+    pub fn candidates(names: &[&str]) -> Vec<Candidate> {
+        let candidate = |name: &&str| Candidate {
+            name: (*name).to_owned(),
+            about: String::new(),
+            sample_key: false,
+            program: "server".to_owned(),
+            arguments: Vec::new(),
+            path: "server".into(),
+            folder: None,
+        };
+        names.iter().map(candidate).collect()
+    }
+
+    #[test]
+    fn a_variant_listens_and_has_other_arguments() {
+        let engine = &candidates(&["dormouse"])[0];
+        let variant = engine.variant("both", "on two", &["--cores", "2"]);
+        assert_eq!(
+            variant.command(81, &Placement::on(1)),
+            "taskset -c 1 server --listen 127.0.0.1:81 --cores 2"
+        );
+    }
 
     fn peer(program: &str, needs: &[&str]) -> Peer {
         Peer {

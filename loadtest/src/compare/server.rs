@@ -1,7 +1,7 @@
 //! A server process: started on a free port, ready when it answers there, killed when this is dropped.
 
 use super::peers::Candidate;
-use crate::kernel::child;
+use crate::kernel::child::{self, Placement};
 use std::fs::File;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
@@ -45,11 +45,11 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts `candidate` on `processor`; what it says goes to the file `log`. The error says what happened.
-    pub fn start(candidate: &Candidate, processor: usize, log: &Path) -> Result<Self, String> {
+    /// Starts `candidate` where `placement` says; what it says goes to the file `log`. The error says what happened.
+    pub fn start(candidate: &Candidate, placement: &Placement, log: &Path) -> Result<Self, String> {
         let mut attempt = 1;
         loop {
-            match Self::try_start(candidate, processor, log) {
+            match Self::try_start(candidate, placement, log) {
                 Err(Ended(reason)) if attempt == PORTS_MAX => return Err(reason),
                 Err(Ended(_)) => attempt += 1,
                 Ok(result) => return result,
@@ -57,8 +57,12 @@ impl Server {
         }
     }
 
-    fn try_start(candidate: &Candidate, processor: usize, log: &Path) -> Result<Result<Self, String>, Ended> {
-        let (mut command, port, text) = match prepare(candidate, processor, log) {
+    fn try_start(
+        candidate: &Candidate,
+        placement: &Placement,
+        log: &Path,
+    ) -> Result<Result<Self, String>, Ended> {
+        let (mut command, port, text) = match prepare(candidate, placement, log) {
             Ok(prepared) => prepared,
             Err(error) => return Ok(Err(error.to_string())),
         };
@@ -98,7 +102,7 @@ impl Server {
 /// The server has ended before it answered.
 struct Ended(String);
 
-fn prepare(candidate: &Candidate, processor: usize, log: &Path) -> io::Result<(Command, u16, String)> {
+fn prepare(candidate: &Candidate, placement: &Placement, log: &Path) -> io::Result<(Command, u16, String)> {
     let log = File::create(log)?;
     let port = free_port()?;
     let mut command = Command::new(&candidate.path);
@@ -106,8 +110,8 @@ fn prepare(candidate: &Candidate, processor: usize, log: &Path) -> io::Result<(C
     if let Some(folder) = &candidate.folder {
         command.current_dir(folder);
     }
-    child::confine(&mut command, processor);
-    Ok((command, port, candidate.command(port, processor)))
+    child::confine(&mut command, placement);
+    Ok((command, port, candidate.command(port, placement)))
 }
 
 /// A port nobody listens on.

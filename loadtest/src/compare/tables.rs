@@ -1,6 +1,6 @@
 //! The tables of a comparison: a line for each server.
 
-use super::cells::{Cell, Figure, duration};
+use super::cells::{Cell, Figure, duration, thousands};
 use super::comparison::{Comparison, Row, Summary};
 use super::statistics::Spread;
 use super::table::Table;
@@ -9,17 +9,52 @@ use crate::latency::Percentiles;
 /// What stands where nothing was measured.
 const NOTHING: &str = "-";
 
+const WAKE: &str =
+    "The engine alone: a message after a pause, to an object that slept and to one that did not (spread)";
+
+const CORES: &str = "The engine alone: one crowded object; deliveries in a second of the busiest shard's processor time, \
+                     as a ratio to one core (spread)";
+
+/// A column: what it shows, of what.
+type Column = (&'static str, fn(&Summary) -> String);
+
+const WAKE_COLUMNS: &[Column] = &[
+    ("p50 / p99 / p99.9", percentiles),
+    ("p50 longer by", |summary| {
+        let longer = summary.longer_ns.filter(|longer| *longer != ZERO);
+        longer.map_or_else(nothing, |longer| with_spread(longer, duration))
+    }),
+    ("CPU per message", |summary| summary.value.map_or_else(nothing, |cpu| with_spread(cpu, duration))),
+];
+
+const CORES_COLUMNS: &[Column] = &[
+    ("per second of the busiest shard", |summary| {
+        let ratio =
+            summary.ratio.map_or_else(String::new, |ratio| format!(", {}", with_spread(ratio, times)));
+        summary.value.map_or_else(nothing, |rate| format!("{}{ratio}", thousands(rate.median)))
+    }),
+    ("per second by the clock", |summary| {
+        summary.deliveries_per_second.map_or_else(nothing, |rate| with_spread(rate, thousands))
+    }),
+];
+
+/// The difference to oneself.
+const ZERO: Spread = Spread { median: 0.0, min: 0.0, max: 0.0 };
+
 /// All of them that have columns.
 pub fn all(comparison: &Comparison) -> Vec<Table> {
     let is_broadcast = |cell: &Cell| cell.figure == Figure::Broadcast;
+    let is_other = |cell: &Cell| !is_broadcast(cell) && !cell.figure.is_of_engine_alone();
     let broadcast =
         "CPU of the server per delivery, one broadcast after the other; ratio to the floor (spread)";
     let others = "Other figures: CPU per delivery, echo or handshake, memory; ratio to the floor (spread)";
     let latency = "Latency of a delivery, one broadcast after the other: p50 / p99 / p99.9";
     let tables = [
         table(comparison, broadcast, is_broadcast, value),
-        table(comparison, others, |cell| !is_broadcast(cell), value),
+        table(comparison, others, is_other, value),
         table(comparison, latency, is_broadcast, |_, summary| percentiles(summary)),
+        variants(comparison, Figure::Wake, WAKE, WAKE_COLUMNS),
+        variants(comparison, Figure::Cores, CORES, CORES_COLUMNS),
     ];
     tables.into_iter().flatten().collect()
 }
@@ -74,6 +109,22 @@ fn table(
     Some(Table { title: title.to_owned(), header, rows })
 }
 
+/// A line for each variant of the engine, and for each cell of `figure` these columns.
+fn variants(comparison: &Comparison, figure: Figure, title: &str, columns: &[Column]) -> Option<Table> {
+    let cells: Vec<&Row> = comparison.cells.iter().filter(|row| row.cell.figure == figure).collect();
+    let over = |row: &Row| -> Vec<String> {
+        columns.iter().map(|(name, _)| format!("{}: {name}", row.cell.column())).collect()
+    };
+    let header = ["engine".to_owned()].into_iter().chain(cells.iter().flat_map(|row| over(row))).collect();
+    let line = |at: usize| -> Vec<String> {
+        let of =
+            |row: &&Row| -> Vec<String> { columns.iter().map(|(_, text)| text(&row.servers[at])).collect() };
+        [cells[0].servers[at].name.clone()].into_iter().chain(cells.iter().flat_map(of)).collect()
+    };
+    let rows = (0..cells.first()?.servers.len()).map(line).collect();
+    Some(Table { title: title.to_owned(), header, rows })
+}
+
 /// "2,443 ns, 1.12 x (1.08-1.15)"
 fn value(cell: &Cell, summary: &Summary) -> String {
     let Some(value) = summary.value else {
@@ -84,6 +135,20 @@ fn value(cell: &Cell, summary: &Summary) -> String {
         Some(ratio) => format!("{text}, {} ×{}", digits(ratio.median), spread(ratio, digits)),
         None => format!("{text}{}", spread(value, |end| cell.figure.format(end))),
     }
+}
+
+/// The median, and the ends if there are two.
+fn with_spread(value: Spread, format: impl Fn(f64) -> String) -> String {
+    format!("{}{}", format(value.median), spread(value, format))
+}
+
+/// "1.87 x"
+fn times(ratio: f64) -> String {
+    format!("{} ×", digits(ratio))
+}
+
+fn nothing() -> String {
+    NOTHING.to_owned()
 }
 
 /// The ends, if there are two.
@@ -103,7 +168,7 @@ fn percentiles(summary: &Summary) -> String {
     let text = |latency: Percentiles| {
         [latency.p50, latency.p99, latency.p999].map(|percentile| duration(percentile as f64)).join(" / ")
     };
-    summary.latency_ns.map_or_else(|| NOTHING.to_owned(), text)
+    summary.latency_ns.map_or_else(nothing, text)
 }
 
 #[cfg(test)]
@@ -123,16 +188,19 @@ mod tests {
             "925 B (900 B–950 B)",
             "failed",
             "bun was skipped: no node_modules/bun",
+            "1 socket: p50 / p99 / p99.9",
+            "425 us (400 us–450 us)",
+            "185,000, 1.85 × (1.80 ×–1.90 ×)",
             "<slow> failed in \"idle, 1,000 sockets, 64 B\": 9 x closed <early>",
         ] {
             assert!(text.contains(part), "{part} is not in\n{text}");
         }
         let width = |line: &str| line.matches('|').count();
         let lines: Vec<_> = text.lines().filter(|line| line.starts_with('|')).collect();
-        assert_eq!(lines.len(), 3 * (2 + 3));
+        assert_eq!(lines.len(), 3 * (2 + 3) + 2 * (2 + 2));
         assert_eq!(
             lines.iter().map(|line| width(line)).collect::<Vec<_>>(),
-            [[4; 5], [4; 5], [4; 5]].concat()
+            [vec![4; 3 * 5], vec![5; 4], vec![4; 4]].concat()
         );
     }
 }

@@ -26,17 +26,28 @@ pub fn raise_descriptor_limit() -> io::Result<u64> {
     Ok(limit.rlim_cur)
 }
 
-/// Keeps the calling thread on one processor.
-pub fn pin_to(processor: usize) -> io::Result<()> {
-    if processor >= libc::CPU_SETSIZE as usize {
+/// Keeps the calling thread on these processors.
+pub fn pin_to(processors: &[usize]) -> io::Result<()> {
+    if processors.iter().any(|processor| *processor >= libc::CPU_SETSIZE as usize) {
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
     }
     // SAFETY: a cpu_set_t is a plain bit field; all zeroes is the empty set.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    // SAFETY: `processor` is below CPU_SETSIZE, so the bit lies inside `set`.
-    unsafe { libc::CPU_SET(processor, &mut set) };
+    for processor in processors {
+        // SAFETY: `processor` is below CPU_SETSIZE, so the bit lies inside `set`.
+        unsafe { libc::CPU_SET(*processor, &mut set) };
+    }
     // SAFETY: `set` outlives the call and its size is what is passed; 0 names the calling thread.
     checked(unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set) })?;
+    Ok(())
+}
+
+/// Lets the calling thread run only while nobody else wants its processor (sched(7), `SCHED_IDLE`).
+pub fn yield_to_all() -> io::Result<()> {
+    // SAFETY: a sched_param is plain integers, and zero is the only priority this policy has.
+    let parameter: libc::sched_param = unsafe { std::mem::zeroed() };
+    // SAFETY: `parameter` outlives the call; 0 names the calling thread.
+    checked(unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameter) })?;
     Ok(())
 }
 
@@ -61,6 +72,6 @@ mod tests {
 
     #[test]
     fn a_processor_that_cannot_exist_is_an_error() {
-        assert!(pin_to(1_000_000).is_err());
+        assert!(pin_to(&[1_000_000]).is_err());
     }
 }

@@ -12,7 +12,7 @@ use crate::payload::{Damage, Format, Stamp};
 use crate::report::Report;
 use crate::script::{Delivery, Ending, Next, Script};
 use crate::seen::Seen;
-use crate::session::{RunError, Session, per};
+use crate::session::{RunError, Session};
 use crate::settle::Settle;
 use crate::worker::Worker;
 use std::sync::{Arc, OnceLock};
@@ -201,7 +201,7 @@ pub fn run(options: Echo) -> Result<Report, RunError> {
         Ok(script)
     })?;
     let phase_ns = session.fleet.clock().now_ns() - plan.start_ns;
-    let spent_ns = session.note_cpu(earlier, phase_ns)?;
+    session.note_cpu(earlier, phase_ns)?;
     let parts = session.fleet.on_each("settling", 0, scripts, |worker, mut script| {
         script.settle = Some(Settle::new(worker.clock().now_ns()));
         worker.run(&mut script)?;
@@ -211,9 +211,6 @@ pub fn run(options: Echo) -> Result<Report, RunError> {
     if let Some(seen) = Seen::sum(parts) {
         session.note_seen(&seen, plan.start_ns);
     }
-    let deliveries = session.report.deliveries;
-    if let Some(server) = &mut session.report.server {
-        server.cpu_ns_per_delivery = per(spent_ns, deliveries);
-    }
+    session.note_cpu_per_delivery(session.report.deliveries);
     session.finish()
 }

@@ -7,7 +7,7 @@ use crate::fanout::Fanout;
 use crate::fanout::shared::{Limits, Outcome, Pace, Shared};
 use crate::schedule::Schedule;
 use crate::seen::Seen;
-use crate::session::{RunError, Session, per};
+use crate::session::{RunError, Session};
 use crate::usage::UsageError;
 use std::sync::Arc;
 
@@ -84,7 +84,9 @@ pub fn run(
         Ok(script)
     })?;
     let phase_ns = session.fleet.clock().now_ns() - start_ns;
-    let spent_ns = if cpu { session.note_cpu(earlier, phase_ns)? } else { 0 };
+    if cpu {
+        session.note_cpu(earlier, phase_ns)?;
+    }
     let parts = session.fleet.on_each("settling", 0, scripts, |worker, mut script| {
         script.settle(worker.clock().now_ns());
         worker.run(&mut script)?;
@@ -95,9 +97,8 @@ pub fn run(
     if let Some(seen) = Seen::sum(parts) {
         session.note_seen(&seen, start_ns);
     }
-    let deliveries = session.report.deliveries;
-    if let (true, Some(server)) = (cpu, &mut session.report.server) {
-        server.cpu_ns_per_delivery = per(spent_ns, deliveries);
+    if cpu {
+        session.note_cpu_per_delivery(session.report.deliveries);
     }
     Ok(())
 }

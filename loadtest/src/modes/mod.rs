@@ -6,6 +6,7 @@ mod churn;
 mod echo;
 mod idle;
 mod in_rounds;
+mod wake;
 
 use crate::cli::Once;
 use crate::report::Report;
@@ -19,5 +20,6 @@ pub fn run(mode: Once) -> Result<Report, RunError> {
         Once::Echo(options) => echo::run(options),
         Once::Idle(options) => idle::run(options),
         Once::Churn(options) => churn::run(options),
+        Once::Wake(options) => wake::run(options),
     }
 }

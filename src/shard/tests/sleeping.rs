@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use super::bench::{Bench, HANG, settings};
 use crate::object::driver::Receive;
+use crate::shard::data_ring::DataRing;
+use crate::shard::rest::QUIET_MS;
 use crate::shard::settings::ShardSettings;
 
 #[test]
@@ -51,6 +53,47 @@ fn a_waker_of_another_thread_wakes_the_shard_once_it_sleeps() {
     bench.turn();
     bench.doze();
     assert!(!bench.driver.sleep(Some(Duration::ZERO)).unwrap());
+}
+
+#[test]
+fn a_shard_that_hears_nothing_gives_receive_buffers_back_and_loses_nothing() {
+    let mut bench = Bench::new(settings());
+    let (mut stream, place) = bench.receiving(Receive::Multishot);
+    for round in 1..=600 {
+        stream.write_all(b"hello").unwrap();
+        bench.until(|world| world.received(place).len() == 5 * round);
+    }
+    bench.doze();
+    assert_eq!(bench.driver.rings[0].buffers.bytes(0, 5), b"hello", "so soon nothing is given back");
+    // Nobody speaks, and the shard wakes for it by itself.
+    assert!(bench.driver.sleep(Some(HANG)).unwrap());
+    bench.driver.wake();
+    thread::sleep(Duration::from_millis(QUIET_MS));
+    bench.turn();
+    bench.doze();
+    assert_eq!(bench.driver.rings[0].buffers.bytes(0, 5), [0; 5]);
+    stream.write_all(b"again").unwrap();
+    assert!(bench.driver.sleep(Some(HANG)).unwrap());
+    bench.driver.wake();
+    bench.until(|world| world.received(place).ends_with(b"helloagain"));
+}
+
+#[test]
+fn what_arrives_while_a_shard_gives_back_is_kept() {
+    let mut bench = Bench::new(settings());
+    let (mut stream, place) = bench.receiving(Receive::Multishot);
+    for round in 1..=100 {
+        bench.doze();
+        stream.write_all(b"hello").unwrap();
+        if round % 2 == 0 {
+            // Not only on the way into a buffer, but in one.
+            assert!(bench.driver.sleep(Some(HANG)).unwrap());
+        }
+        bench.driver.rings.iter_mut().for_each(DataRing::rest);
+        assert!(bench.driver.sleep(Some(HANG)).unwrap());
+        bench.driver.wake();
+        bench.until(|world| world.received(place) == b"hello".repeat(round));
+    }
 }
 
 /// The proof of the promise in `bell`: whatever is put before a ring is seen before or wakes.

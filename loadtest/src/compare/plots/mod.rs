@@ -56,23 +56,29 @@ pub fn draw(comparison: &Comparison) -> Vec<Plot> {
             break;
         };
         let title = format!("CPU of the server per delivery, {size} B");
-        plots.push(plot(cpu, title, |title| cpu_against_sockets(comparison, &rows, title)));
+        plots.push(plot(cpu, title, |title| cpu_against_sockets(&rows, title)));
         let Some(row) = rows.first() else { continue };
         let title = format!("Latency of a delivery: {}", row.cell.column());
-        plots.push(plot(latency, title, |title| latencies(comparison, row, title)));
+        plots.push(plot(latency, title, |title| latencies(row, title)));
     }
-    let ratios = |rows: &[&Row], title: &str| dots(comparison, rows, title, ratio, digits, Some(1.0));
+    let ratios = |rows: &[&Row], title: &str| dots(rows, title, ratio, digits, Some(1.0));
     let title = "Broadcast: ratio to the floor of the same round".to_owned();
     plots.push(plot("ratios", title, |title| ratios(&broadcasts, title)));
-    let others = of(comparison, |cell| cell.figure != Figure::Broadcast && cell.figure.has_ratio());
+    let others =
+        of(comparison, |cell| matches!(cell.figure, Figure::Burst | Figure::Echo | Figure::Handshake));
     let title = "Burst, echo, handshake: ratio to the floor of the same round".to_owned();
     plots.push(plot("other-ratios", title, |title| ratios(&others, title)));
     let idle = of(comparison, |cell| cell.figure == Figure::Idle);
     let title = "Memory per idle connection".to_owned();
     let bytes = |value| Figure::Idle.format(value);
-    plots.push(plot("memory", title, |title| {
-        dots(comparison, &idle, title, |summary| summary.value, bytes, None)
-    }));
+    plots.push(plot("memory", title, |title| dots(&idle, title, |summary| summary.value, bytes, None)));
+    if let Some(row) = of(comparison, |cell| cell.figure == Figure::Wake).first() {
+        let title = format!("Latency of a message after a pause: {}", row.cell.column());
+        plots.push(plot("wake", title, |title| latencies(row, title)));
+    }
+    let cores = of(comparison, |cell| cell.figure == Figure::Cores);
+    let title = "One crowded object: what the busiest core delivers, as a ratio to one core".to_owned();
+    plots.push(plot("cores", title, |title| ratios(&cores, title)));
     plots.into_iter().flatten().collect()
 }
 
@@ -104,17 +110,17 @@ fn ratio(summary: &Summary) -> Option<Spread> {
     summary.ratio
 }
 
-fn cpu_against_sockets(comparison: &Comparison, rows: &[&Row], title: &str) -> Option<String> {
+fn cpu_against_sockets(rows: &[&Row], title: &str) -> Option<String> {
     let ticks = rows.iter().map(|row| thousands(f64::from(row.cell.sockets))).collect();
     let value = |row: &&Row, at: usize| row.servers[at].value;
-    let lines = lines(comparison, |at| rows.iter().map(|row| value(row, at)).collect());
+    let lines = lines(rows.first()?, |at| rows.iter().map(|row| value(row, at)).collect());
     let format = |value| Figure::Broadcast.format(value);
     Lines { title, across: "sockets in the room", ticks, lines, format: &format }.draw()
 }
 
-fn latencies(comparison: &Comparison, row: &Row, title: &str) -> Option<String> {
+fn latencies(row: &Row, title: &str) -> Option<String> {
     let ticks = ["p50", "p90", "p99", "p99.9", "max"].map(str::to_owned).to_vec();
-    let lines = lines(comparison, |at| match row.servers[at].latency_ns {
+    let lines = lines(row, |at| match row.servers[at].latency_ns {
         None => vec![None; 5],
         Some(latency) => [latency.p50, latency.p90, latency.p99, latency.p999, latency.max]
             .map(|value| Spread::of([value as f64]))
@@ -123,26 +129,24 @@ fn latencies(comparison: &Comparison, row: &Row, title: &str) -> Option<String> 
     Lines { title, across: "percentile", ticks, lines, format: &duration }.draw()
 }
 
-/// A line for each server of the first row.
-fn lines(comparison: &Comparison, points: impl Fn(usize) -> Vec<Option<Spread>>) -> Vec<Line> {
-    let names = comparison.cells.first().map(|row| row.servers.as_slice()).unwrap_or_default();
+/// A line for each server of `row`.
+fn lines(row: &Row, points: impl Fn(usize) -> Vec<Option<Spread>>) -> Vec<Line> {
     let line = |(at, summary): (usize, &Summary)| Line {
         name: summary.name.clone(),
         colour: colour(at, &summary.name),
         points: points(at),
     };
-    names.iter().enumerate().map(line).collect()
+    row.servers.iter().enumerate().map(line).collect()
 }
 
 fn dots(
-    comparison: &Comparison,
     rows: &[&Row],
     title: &str,
     value: impl Fn(&Summary) -> Option<Spread>,
     format: impl Fn(f64) -> String,
     reference: Option<f64>,
 ) -> Option<String> {
-    let names = comparison.cells.first()?.servers.iter().map(|summary| summary.name.clone()).collect();
+    let names = rows.first()?.servers.iter().map(|summary| summary.name.clone()).collect();
     let groups = rows.iter().map(|row| row.cell.column()).collect();
     let mut marks = Vec::new();
     for (group, row) in rows.iter().enumerate() {
@@ -162,13 +166,10 @@ mod tests {
     fn plots_name_servers_and_need_no_other_file() {
         let plots = draw(&example());
         let names: Vec<_> = plots.iter().map(|plot| plot.name).collect();
-        assert_eq!(names, ["cpu", "latency", "ratios", "other-ratios", "memory"]);
-        for plot in &plots {
-            assert!(
-                plot.inline.starts_with("<svg ") && plot.inline.contains("&lt;slow&gt;"),
-                "{}",
-                plot.inline
-            );
+        assert_eq!(names, ["cpu", "latency", "ratios", "other-ratios", "memory", "wake", "cores"]);
+        for (at, plot) in plots.iter().enumerate() {
+            let last = ["&lt;slow&gt;", "asleep", "2 cores"][at.saturating_sub(4)];
+            assert!(plot.inline.starts_with("<svg ") && plot.inline.contains(last), "{}", plot.inline);
             assert!(plot.inline.contains("currentColor"));
             assert!(!plot.inline.contains("http"), "{}", plot.inline);
             assert!(!plot.inline.contains("NaN") && !plot.inline.contains("inf"));
