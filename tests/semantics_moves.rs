@@ -85,8 +85,8 @@ fn race_what_arrives_for_a_socket_that_is_gone_reaches_nobody() {
         log();
         support::room::unhook(At::Message);
         script(At::New, "");
-        // The back-off of the failures is over.
-        story.fake.advance(10_000);
+        // It has failed twice.
+        story.fake.advance(100);
         let carol = story.open("carol");
         carol.text("say a new life");
         story.fake.advance(60_000);

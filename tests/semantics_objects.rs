@@ -216,6 +216,32 @@ fn a_constructor_that_does_not_return_in_time_has_failed() {
     assert_eq!(again.heard(), [text("it can be made")]);
 }
 
+/// The shard was busy, or the machine suspended; found by the simulation.
+#[test]
+fn a_constructor_has_not_failed_because_the_shard_looks_late() {
+    let mut fake = fake_with(|settings| settings.ping_ms = None);
+    let alice = fake.open("/lobby?name=alice");
+    fake.advance(10_000);
+    script(At::New, "sleep 100");
+    alice.text("say I am here");
+    fake.settle();
+    fake.move_clock(60_000);
+    fake.settle();
+    assert_eq!(alice.heard(), [text("I am here")]);
+    assert_eq!(fake.counters().event_timeouts.get(), 0);
+    // But that is no way to go on for ever.
+    fake.advance(10_000);
+    script(At::New, &["sleep 500"; 10].join("; "));
+    alice.text("say never");
+    fake.settle();
+    for heard in [0, 2] {
+        fake.move_clock(60_000);
+        fake.settle();
+        // A Close with 1011, and FIN.
+        assert_eq!(alice.heard().len(), heard);
+    }
+}
+
 /// SEMANTICS 1, constructor fails.
 #[test]
 fn a_constructor_that_fails_gives_the_caller_a_500_without_detail() {

@@ -25,6 +25,10 @@ use crate::wire::close;
 const RETRY_MS: u64 = 100;
 const RETRY_MS_MAX: u64 = 10_000;
 
+/// What a constructor awaits may have come when its time is over, and the shard have been too busy, or the machine
+/// suspended, to tell it: once, it has so much longer.
+const LAST_CHANCE_MS: u64 = 1_000;
+
 impl Core {
     /// The record of an object, made if there is none.
     pub(crate) fn object_named(&self, name: &ObjectName) -> Key {
@@ -268,11 +272,10 @@ impl Core {
     fn constructor_suspended(&self, key: Key) -> bool {
         let mut objects = self.objects.borrow_mut();
         let Some(object) = objects.get_mut(key).filter(|object| !object.is_constructed) else { return false };
-        let number = object.constructions;
-        // It waits for the first time, and so it has begun in this turn.
-        if std::mem::replace(&mut object.construction_timed, number) != number {
-            let deadline = self.now_ms().saturating_add(self.settings().fetch_ms);
-            self.timers.borrow_mut().insert(deadline, Timer::Construction(key, number));
+        if std::mem::replace(&mut object.construction_timed, object.constructions) != object.constructions {
+            object.is_construction_late = false;
+            let due_ms = self.now_ms().saturating_add(self.settings().fetch_ms);
+            self.timers.borrow_mut().insert(due_ms, Timer::Construction(key, object.constructions));
         }
         true
     }
@@ -280,11 +283,14 @@ impl Core {
     /// The time of a constructor is over, if it still runs.
     pub(crate) fn construction_timed_out(self: &Rc<Core>, key: Key, number: u64) {
         let mailbox = {
-            let objects = self.objects.borrow();
-            let runs = |object: &&Object| {
-                object.actor.is_some() && !object.is_constructed && object.constructions == number
-            };
-            let Some(object) = objects.get(key).filter(runs) else { return };
+            let mut objects = self.objects.borrow_mut();
+            let runs = |object: &&mut Object| !object.is_constructed && object.constructions == number;
+            let Some(object) = objects.get_mut(key).filter(runs) else { return };
+            let Some(actor) = object.actor else { return };
+            if self.tasks.is_woken(actor) && !std::mem::replace(&mut object.is_construction_late, true) {
+                let due_ms = self.now_ms() + LAST_CHANCE_MS;
+                return self.timers.borrow_mut().insert(due_ms, Timer::Construction(key, number));
+            }
             object.mailbox.clone()
         };
         self.counters.event_timeouts.add(1);

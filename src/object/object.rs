@@ -19,9 +19,12 @@ pub(crate) struct Object {
     pub(crate) actor: Option<u32>,
     /// The constructor has returned.
     pub(crate) is_constructed: bool,
-    /// How many instances were begun, and which of them has its time measured.
+    /// How many instances were begun.
     pub(crate) constructions: u64,
+    /// Which of them has the time of its constructor measured.
     pub(crate) construction_timed: u64,
+    /// Its time is over, and it has a last chance.
+    pub(crate) is_construction_late: bool,
     pub(crate) roster: Roster,
     pub(crate) standard: StandardSockets,
     pub(crate) auto_response: Option<Rc<AutoResponse>>,
@@ -55,6 +58,7 @@ impl Object {
             is_constructed: false,
             constructions: 0,
             construction_timed: 0,
+            is_construction_late: false,
             roster: Roster::default(),
             standard: StandardSockets::default(),
             auto_response: None,

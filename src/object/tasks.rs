@@ -170,6 +170,11 @@ impl Tasks {
         }
     }
 
+    /// Whether something has woken a task that was not polled since.
+    pub(crate) fn is_woken(&self, task: u32) -> bool {
+        self.slots.borrow().get(task as usize).is_some_and(|slot| slot.flag.queued.load(Ordering::Acquire))
+    }
+
     /// Takes a task's future out to poll it; `None` when the task is gone or runs already.
     pub(crate) fn take(&self, task: u32) -> Option<(TaskKind, TaskFuture, Waker)> {
         let mut slots = self.slots.borrow_mut();

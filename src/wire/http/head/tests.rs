@@ -248,6 +248,9 @@ fn parsing_is_strict_also_for_who_did_not_scan() {
             assert!(with(not_one_head).is_err(), "{method} {not_one_head:?}");
         }
     }
+    let few = HeadLimits { headers_max: 2, ..HeadLimits::default() };
+    let upgrade = parse_head(&head_of(&UPGRADE), &few, &mut Vec::new());
+    assert_eq!(upgrade, Err(RequestError::TooManyHeaders));
     assert!(parse(b"").is_err());
     assert!(parse(b"GET ").is_err());
 }
