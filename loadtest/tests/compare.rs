@@ -107,7 +107,7 @@ fn the_engine_is_set_against_itself() {
     let cells = report["cells"].as_array().unwrap();
     assert_eq!(cells.iter().map(|cell| &cell["figure"]).collect::<Vec<_>>(), ["wake", "wake", "cores"]);
     assert_eq!(names(&cells[0]), ["awake", "asleep"]);
-    assert_eq!(names(&cells[2]), ["1 core", "2 cores", "2 cores, crowded at once"]);
+    assert_eq!(names(&cells[2]), ["1 core", "2 cores", "2 cores, crowd at 0"]);
     assert!(cells[0]["servers"][1]["longer_ns"]["median"].is_number(), "{report}");
     assert_eq!(cells[2]["servers"][0]["ratio"]["median"], 1.0);
     let command = cells[2]["servers"][2]["server_command"].as_str().unwrap();

@@ -88,6 +88,9 @@ impl Samples {
             deliveries_per_second: Spread::of(
                 measured.iter().filter_map(|measured| measured.deliveries_per_second),
             ),
+            cpu_ns_per_delivery: Spread::of(
+                measured.iter().filter_map(|measured| measured.cpu_ns_per_delivery),
+            ),
             rounds: measured.iter().map(|measured| measured.value).collect(),
             faults: rounds
                 .iter()
@@ -116,6 +119,8 @@ pub struct Summary {
     pub longer_ns: Option<Spread>,
     /// By the clock on the wall, over the rounds.
     pub deliveries_per_second: Option<Spread>,
+    /// By all threads of the server together, over the rounds.
+    pub cpu_ns_per_delivery: Option<Spread>,
     /// The value of each round that has one.
     pub rounds: Vec<f64>,
     /// Why the others have none.
@@ -161,6 +166,7 @@ impl Comparison {
     /// Of the values of `servers`.
     pub fn new(
         options: &Options,
+        rounds: usize,
         servers: &[Candidate],
         missing: Vec<Missing>,
         samples: Vec<Samples>,
@@ -168,7 +174,7 @@ impl Comparison {
         Self {
             machine: Machine::read(),
             quick: options.quick,
-            rounds: options.rounds(),
+            rounds,
             server_core: options.server_core,
             generator_core: options.generator_core,
             servers: servers.to_vec(),
@@ -233,6 +239,7 @@ pub mod tests {
                 max: latency(200.0),
             }),
             deliveries_per_second: Some(value * 10.0),
+            cpu_ns_per_delivery: Some(1e9 / value),
             server_command: "taskset -c 0 server <&> 8787".to_owned(),
             command: "taskset -c 1 loadtest broadcast --url ws://127.0.0.1:8787/room".to_owned(),
         })

@@ -45,6 +45,8 @@ pub struct Measured {
     pub latency_ns: Option<Percentiles>,
     /// By the clock on the wall.
     pub deliveries_per_second: Option<f64>,
+    /// By all threads of the server together.
+    pub cpu_ns_per_delivery: Option<f64>,
     /// The server's command, for a shell.
     pub server_command: String,
     /// The generator's.
@@ -227,6 +229,7 @@ fn measured(
     Ok(Measured {
         value: value.ok_or_else(|| Fault::Failed(format!("the generator does not say {key}")))?,
         latency_ns: serde_json::from_value(times["latency_ns"].clone()).ok(),
+        cpu_ns_per_delivery: costs["cpu_ns_per_delivery"].as_f64(),
         deliveries_per_second: times["deliveries_per_second"].as_f64().filter(|rate| *rate > 0.0),
         server_command: server.command.clone(),
         command,

@@ -55,8 +55,8 @@ pub fn run(options: &Options) -> Result<bool, RunError> {
     // Children inherit it. If it cannot be raised, what is there is what there is.
     let _ = raise_descriptor_limit();
     let bench = Bench::new(options, logs).map_err(|error| RunError::Output("loadtest".into(), error))?;
-    let samples = measure_all(options, &bench, &servers);
-    let comparison = Comparison::new(options, &servers, missing, samples);
+    let (samples, rounds) = measure_all(options, &bench, &servers);
+    let comparison = Comparison::new(options, rounds, &servers, missing, samples);
     write_all(folder, &comparison)?;
     println!("{}", tables::markdown(&comparison));
     eprintln!("report: {}", folder.join(PAGE).display());
@@ -66,36 +66,44 @@ pub fn run(options: &Options) -> Result<bool, RunError> {
 /// The report for people.
 const PAGE: &str = "comparison.html";
 
-/// Every cell of every round, servers in turn.
-fn measure_all(options: &Options, bench: &Bench, servers: &[Candidate]) -> Vec<Samples> {
+/// Every cell of every round, servers in turn. Returns how many rounds there was time for as well.
+fn measure_all(options: &Options, bench: &Bench, servers: &[Candidate]) -> (Vec<Samples>, usize) {
     let cells = Cell::all(options).into_iter();
     let mut samples: Vec<_> =
         cells.filter_map(|cell| Samples::new(cell, cell.contestants(servers))).collect();
-    let steps: usize = samples.iter().map(|samples| samples.contestants().len()).sum();
-    let mut log = Log { start: Instant::now(), step: 0, steps: options.rounds() * steps };
-    for round in 0..options.rounds() {
-        for samples in &mut samples {
-            let count = samples.contestants().len();
-            if samples.cell.figure == Figure::Wake {
-                for (at, result) in
-                    bench.measure_pair(samples.contestants(), &samples.cell).into_iter().enumerate()
-                {
-                    log.enter(samples, at, round, result);
-                }
-                continue;
-            }
-            // Whoever is first may have it colder, or warmer: nobody always is.
-            for at in (0..count).map(|turn| (turn + round) % count) {
-                if samples.is_hopeless(at) {
-                    log.step += 1;
-                } else {
-                    let result = bench.measure(&samples.contestants()[at], &samples.cell);
-                    log.enter(samples, at, round, result);
-                }
-            }
+    let rounds = options.rounds();
+    let steps =
+        samples.iter().map(|samples| samples.contestants().len() * samples.cell.figure.rounds(rounds)).sum();
+    let mut log = Log { start: Instant::now(), step: 0, steps };
+    for round in 0..rounds {
+        if round > 0 && !options.has_time_for_another(log.start.elapsed(), round) {
+            eprintln!("{round} of {rounds} rounds: another does not fit in the time");
+            return (samples, round);
+        }
+        for samples in samples.iter_mut().filter(|samples| round < samples.cell.figure.rounds(rounds)) {
+            measure_cell(bench, samples, round, &mut log);
         }
     }
-    samples
+    (samples, rounds)
+}
+
+/// One cell of a round.
+fn measure_cell(bench: &Bench, samples: &mut Samples, round: usize, log: &mut Log) {
+    if samples.cell.figure == Figure::Wake {
+        let results = bench.measure_pair(samples.contestants(), &samples.cell);
+        results.into_iter().enumerate().for_each(|(at, result)| log.enter(samples, at, round, result));
+        return;
+    }
+    // Whoever is first may have it colder, or warmer: nobody always is.
+    let count = samples.contestants().len();
+    for at in (0..count).map(|turn| (turn + round) % count) {
+        if samples.is_hopeless(at) {
+            log.step += 1;
+        } else {
+            let result = bench.measure(&samples.contestants()[at], &samples.cell);
+            log.enter(samples, at, round, result);
+        }
+    }
 }
 
 /// Tells how far it is.

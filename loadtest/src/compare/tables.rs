@@ -12,8 +12,7 @@ const NOTHING: &str = "-";
 const WAKE: &str =
     "The engine alone: a message after a pause, to an object that slept and to one that did not (spread)";
 
-const CORES: &str = "The engine alone: one crowded object; deliveries in a second of the busiest shard's processor time, \
-                     as a ratio to one core (spread)";
+const CORES: &str = "The engine alone: one crowded object; ratio to one core (spread)";
 
 /// A column: what it shows, of what.
 type Column = (&'static str, fn(&Summary) -> String);
@@ -28,12 +27,16 @@ const WAKE_COLUMNS: &[Column] = &[
 ];
 
 const CORES_COLUMNS: &[Column] = &[
-    ("per second of the busiest shard", |summary| {
+    ("deliveries per CPU second of the busiest shard", |summary| {
         let ratio =
             summary.ratio.map_or_else(String::new, |ratio| format!(", {}", with_spread(ratio, times)));
         summary.value.map_or_else(nothing, |rate| format!("{}{ratio}", thousands(rate.median)))
     }),
-    ("per second by the clock", |summary| {
+    ("CPU per delivery, all shards", |summary| {
+        let format = |cpu| Figure::Broadcast.format(cpu);
+        summary.cpu_ns_per_delivery.map_or_else(nothing, |cpu| with_spread(cpu, format))
+    }),
+    ("deliveries per second by the clock", |summary| {
         summary.deliveries_per_second.map_or_else(nothing, |rate| with_spread(rate, thousands))
     }),
 ];
@@ -76,12 +79,34 @@ pub fn conditions(comparison: &Comparison) -> String {
     )
 }
 
-/// What is not in the tables, and why.
+/// What has to be known of figures that need it.
+const REMARKS: &[(Figure, &str)] = &[
+    (
+        Figure::Idle,
+        "Memory: growth of the resident memory in one round, with what a server takes once in it.",
+    ),
+    (
+        Figure::Wake,
+        "After a pause: an engine whose objects sleep at once and one whose objects never do get the same messages \
+         in turn; CPU per message includes the falling asleep.",
+    ),
+    (
+        Figure::Cores,
+        "One crowded object: the generator takes what the shards leave of both processors. What counts is the \
+         processor time of the busiest shard, as if each had a core to itself; the clock has the generator in it.",
+    ),
+];
+
+/// What is not in the tables, and why, and what has to be known of what is.
 pub fn notes(comparison: &Comparison) -> Vec<String> {
     let mut notes = Vec::new();
     if comparison.quick {
         notes.push("A quick comparison: it shows that everything works, not how well.".to_owned());
     }
+    let is_there = |figure: Figure| comparison.cells.iter().any(|row| row.cell.figure == figure);
+    notes.extend(
+        REMARKS.iter().filter(|(figure, _)| is_there(*figure)).map(|(_, remark)| (*remark).to_owned()),
+    );
     notes.extend(
         comparison.missing.iter().map(|server| format!("{} was skipped: no {}", server.name, server.missing)),
     );
@@ -109,20 +134,19 @@ fn table(
     Some(Table { title: title.to_owned(), header, rows })
 }
 
-/// A line for each variant of the engine, and for each cell of `figure` these columns.
+/// A line for each variant of the engine in each cell of `figure`.
 fn variants(comparison: &Comparison, figure: Figure, title: &str, columns: &[Column]) -> Option<Table> {
-    let cells: Vec<&Row> = comparison.cells.iter().filter(|row| row.cell.figure == figure).collect();
-    let over = |row: &Row| -> Vec<String> {
-        columns.iter().map(|(name, _)| format!("{}: {name}", row.cell.column())).collect()
+    let cells = comparison.cells.iter().filter(|row| row.cell.figure == figure);
+    let names = ["engine", "sockets"].into_iter().chain(columns.iter().map(|(name, _)| *name));
+    let line = |cell: &Cell, summary: &Summary| {
+        let sockets = thousands(f64::from(cell.sockets));
+        let values = columns.iter().map(|(_, text)| text(summary));
+        [summary.name.clone(), sockets].into_iter().chain(values).collect()
     };
-    let header = ["engine".to_owned()].into_iter().chain(cells.iter().flat_map(|row| over(row))).collect();
-    let line = |at: usize| -> Vec<String> {
-        let of =
-            |row: &&Row| -> Vec<String> { columns.iter().map(|(_, text)| text(&row.servers[at])).collect() };
-        [cells[0].servers[at].name.clone()].into_iter().chain(cells.iter().flat_map(of)).collect()
-    };
-    let rows = (0..cells.first()?.servers.len()).map(line).collect();
-    Some(Table { title: title.to_owned(), header, rows })
+    let rows: Vec<_> =
+        cells.flat_map(|row| row.servers.iter().map(move |summary| line(&row.cell, summary))).collect();
+    let header = names.map(str::to_owned).collect();
+    (!rows.is_empty()).then(|| Table { title: title.to_owned(), header, rows })
 }
 
 /// "2,443 ns, 1.12 x (1.08-1.15)"
@@ -188,7 +212,7 @@ mod tests {
             "925 B (900 B–950 B)",
             "failed",
             "bun was skipped: no node_modules/bun",
-            "1 socket: p50 / p99 / p99.9",
+            "| asleep |       1 |",
             "425 us (400 us–450 us)",
             "185,000, 1.85 × (1.80 ×–1.90 ×)",
             "<slow> failed in \"idle, 1,000 sockets, 64 B\": 9 x closed <early>",
@@ -200,7 +224,7 @@ mod tests {
         assert_eq!(lines.len(), 3 * (2 + 3) + 2 * (2 + 2));
         assert_eq!(
             lines.iter().map(|line| width(line)).collect::<Vec<_>>(),
-            [vec![4; 3 * 5], vec![5; 4], vec![4; 4]].concat()
+            [vec![4; 3 * 5], vec![6; 4], vec![6; 4]].concat()
         );
     }
 }

@@ -3,11 +3,8 @@
 /// Empty room beyond the values, as a factor.
 const MARGIN: f64 = 1.12;
 
-/// Steps within a decade; with few decades all of them are ticks, with many only the first.
-const STEPS: [f64; 9] = [1.0, 2.0, 5.0, 1.5, 3.0, 4.0, 6.0, 7.0, 8.0];
-
-/// Ticks aimed at.
-const TICKS: usize = 5;
+/// Steps within a decade, those first that are there even if the axis has many decades.
+const STEPS: [f64; 9] = [1.0, 2.0, 5.0, 3.0, 1.5, 7.0, 4.0, 6.0, 8.0];
 
 /// From a value to a place between two pixels.
 #[derive(Clone, Copy, Debug)]
@@ -33,17 +30,16 @@ impl Axis {
         self.first + (share.min(1.0) * f64::from(self.last - self.first)).round() as i32
     }
 
-    /// Round values on the axis.
-    pub fn ticks(&self) -> Vec<f64> {
-        let mut ticks = Vec::new();
+    /// Round values on the axis, at least `apart` pixels from each other.
+    pub fn ticks(&self, apart: u32) -> Vec<f64> {
+        let mut ticks: Vec<f64> = Vec::new();
         let decades = self.low.log10().floor() as i32..=self.high.log10().ceil() as i32;
-        for step in STEPS {
-            if ticks.len() >= TICKS {
-                break;
+        let steps = STEPS.into_iter().flat_map(|step| decades.clone().map(move |decade| (step, decade)));
+        for tick in steps.map(|(step, decade)| step * 10.0_f64.powi(decade)) {
+            let distance = |other: &f64| self.pixel(*other).abs_diff(self.pixel(tick));
+            if self.holds(tick) && ticks.iter().all(|other| distance(other) >= apart) {
+                ticks.push(tick);
             }
-            ticks.extend(
-                decades.clone().map(|decade| step * 10.0_f64.powi(decade)).filter(|tick| self.holds(*tick)),
-            );
         }
         ticks.sort_by(f64::total_cmp);
         ticks
@@ -63,15 +59,17 @@ mod tests {
         let axis = Axis::over([2_000.0, 30_000.0].into_iter(), 400, 40).unwrap();
         assert!(axis.pixel(2_000.0) < 400 && axis.pixel(30_000.0) > 40);
         assert_eq!((axis.pixel(0.0), axis.pixel(1e9)), (400, 40));
-        assert_eq!(axis.ticks(), [2_000.0, 5_000.0, 10_000.0, 15_000.0, 20_000.0]);
+        assert_eq!(axis.ticks(60), [2_000.0, 5_000.0, 10_000.0, 20_000.0]);
+        assert_eq!(axis.ticks(48), [2_000.0, 3_000.0, 5_000.0, 10_000.0, 20_000.0, 30_000.0]);
     }
 
     #[test]
     fn many_decades_and_none() {
         let axis = Axis::over([1.0, 1e6].into_iter(), 0, 100).unwrap();
-        assert_eq!(axis.ticks().len(), 7);
+        assert_eq!(axis.ticks(10), [1.0, 10.0, 100.0, 1e3, 1e4, 1e5, 1e6]);
+        assert_eq!(axis.ticks(20), [1.0, 100.0, 1e4, 1e6]);
         assert!(Axis::over([0.0, -1.0].into_iter(), 0, 1).is_none());
         let narrow = Axis::over([1.0].into_iter(), 0, 1).unwrap();
-        assert!(narrow.ticks().contains(&1.0));
+        assert!(narrow.ticks(60).contains(&1.0));
     }
 }

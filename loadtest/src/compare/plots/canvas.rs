@@ -2,7 +2,7 @@
 
 use plotters::backend::{DrawingBackend, SVGBackend};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
-use plotters::style::{Color, RGBColor, ShapeStyle, TextStyle};
+use plotters::style::{Color, FontStyle, RGBColor, ShapeStyle, TextStyle};
 
 /// Stands for ink until the drawing is done.
 const INK: RGBColor = RGBColor(1, 2, 3);
@@ -88,12 +88,22 @@ impl Canvas<'_> {
 
     /// Text in ink.
     pub fn text(&mut self, text: &str, point: (i32, i32), side: Side) {
+        self.write(text, point, side, FontStyle::Normal);
+    }
+
+    /// Text that is seen first.
+    pub fn strong(&mut self, text: &str, point: (i32, i32), side: Side) {
+        self.write(text, point, side, FontStyle::Bold);
+    }
+
+    fn write(&mut self, text: &str, point: (i32, i32), side: Side, style: FontStyle) {
         let horizontal = match side {
             Side::Right => HPos::Left,
             Side::Left => HPos::Right,
             Side::Middle => HPos::Center,
         };
-        let style = TextStyle::from(("sans-serif", TEXT)).color(&INK).pos(Pos::new(horizontal, VPos::Center));
+        let style = TextStyle::from(("sans-serif", TEXT, style));
+        let style = style.color(&INK).pos(Pos::new(horizontal, VPos::Center));
         let _ = self.svg.draw_text(text, &style, point);
     }
 }

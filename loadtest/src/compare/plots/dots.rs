@@ -6,8 +6,11 @@ use crate::compare::statistics::Spread;
 
 const WIDTH: u32 = 800;
 const LEFT: i32 = 190;
-const RIGHT: i32 = 770;
+const RIGHT: i32 = 755;
 const TOP: i32 = 50;
+
+/// Distance of ticks.
+const TICK_WIDTH: u32 = 72;
 
 /// Height of a row besides its groups.
 const ROW_HEIGHT: i32 = 14;
@@ -35,6 +38,8 @@ pub struct Dots<'a> {
     pub title: &'a str,
     /// The servers.
     pub names: Vec<String>,
+    /// The one that is to be seen first.
+    pub strong: Option<usize>,
     /// The groups; their names are shown if there are several.
     pub groups: Vec<String>,
     /// The values.
@@ -53,7 +58,7 @@ impl Dots<'_> {
         let legend = if self.groups.len() > 1 { self.groups.len() as i32 * LEGEND_HEIGHT } else { 0 };
         let height = (self.bottom() + 40 + legend) as u32;
         Some(Canvas::paint((WIDTH, height), |canvas| {
-            canvas.text(self.title, (20, TOP / 2), Side::Right);
+            canvas.strong(self.title, (20, TOP / 2), Side::Right);
             self.draw_frame(canvas, &axis);
             for mark in &self.marks {
                 self.draw_mark(canvas, &axis, mark);
@@ -74,7 +79,7 @@ impl Dots<'_> {
 
     fn draw_frame(&self, canvas: &mut Canvas<'_>, axis: &Axis) {
         let bottom = self.bottom();
-        for tick in axis.ticks() {
+        for tick in axis.ticks(TICK_WIDTH) {
             let x = axis.pixel(tick);
             canvas.rule((x, TOP), (x, bottom), 0.15);
             canvas.text(&(self.format)(tick), (x, bottom + 16), Side::Middle);
@@ -86,7 +91,8 @@ impl Dots<'_> {
         for (line, name) in self.names.iter().enumerate() {
             let top = TOP + self.row() * line as i32;
             canvas.rule((20, top), (RIGHT, top), 0.15);
-            canvas.text(name, (LEFT - 10, top + self.row() / 2), Side::Left);
+            let write = if self.strong == Some(line) { Canvas::strong } else { Canvas::text };
+            write(canvas, name, (LEFT - 10, top + self.row() / 2), Side::Left);
         }
         canvas.rule((20, bottom), (RIGHT, bottom), 0.6);
     }

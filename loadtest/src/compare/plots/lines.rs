@@ -11,6 +11,9 @@ const RIGHT: i32 = 620;
 const TOP: i32 = 50;
 const BOTTOM: i32 = 380;
 
+/// Distance of ticks.
+const TICK_HEIGHT: u32 = 40;
+
 /// Distance of names.
 const NAME_HEIGHT: i32 = 17;
 
@@ -21,6 +24,8 @@ pub struct Line {
     pub name: String,
     /// Its colour.
     pub colour: Colour,
+    /// Whether it is to be seen first.
+    pub is_strong: bool,
     /// A value for each place, or none.
     pub points: Vec<Option<Spread>>,
 }
@@ -45,9 +50,13 @@ impl Lines<'_> {
         let spreads = self.lines.iter().flat_map(|line| line.points.iter().flatten());
         let axis = Axis::over(spreads.flat_map(|spread| [spread.min, spread.max]), BOTTOM, TOP)?;
         Some(Canvas::paint(SIZE, |canvas| {
-            canvas.text(self.title, (LEFT, TOP / 2), Side::Right);
+            canvas.strong(self.title, (LEFT, TOP / 2), Side::Right);
             self.draw_frame(canvas, &axis);
-            self.lines.iter().for_each(|line| self.draw_line(canvas, &axis, line));
+            // The strong ones last, on top of the others.
+            for is_strong in [false, true] {
+                let lines = self.lines.iter().filter(|line| line.is_strong == is_strong);
+                lines.for_each(|line| self.draw_line(canvas, &axis, line));
+            }
             self.draw_names(canvas, &axis);
         }))
     }
@@ -59,7 +68,7 @@ impl Lines<'_> {
     }
 
     fn draw_frame(&self, canvas: &mut Canvas<'_>, axis: &Axis) {
-        for tick in axis.ticks() {
+        for tick in axis.ticks(TICK_HEIGHT) {
             let y = axis.pixel(tick);
             canvas.rule((LEFT, y), (RIGHT, y), 0.15);
             canvas.text(&(self.format)(tick), (LEFT - 8, y), Side::Left);
@@ -80,7 +89,7 @@ impl Lines<'_> {
             canvas.dot((x, axis.pixel(median)), line.colour);
             path.push((x, axis.pixel(median)));
         }
-        canvas.path(&path, line.colour, 2);
+        canvas.path(&path, line.colour, if line.is_strong { 4 } else { 2 });
     }
 
     /// Names beside the ends of the lines, moved apart where they would overlap.
@@ -96,7 +105,8 @@ impl Lines<'_> {
                 line.colour,
                 1,
             );
-            canvas.text(&line.name, (RIGHT + 23, height), Side::Right);
+            let write = if line.is_strong { Canvas::strong } else { Canvas::text };
+            write(canvas, &line.name, (RIGHT + 23, height), Side::Right);
         }
     }
 }

@@ -134,6 +134,7 @@ fn lines(row: &Row, points: impl Fn(usize) -> Vec<Option<Spread>>) -> Vec<Line> 
     let line = |(at, summary): (usize, &Summary)| Line {
         name: summary.name.clone(),
         colour: colour(at, &summary.name),
+        is_strong: summary.name == ENGINE,
         points: points(at),
     };
     row.servers.iter().enumerate().map(line).collect()
@@ -146,7 +147,8 @@ fn dots(
     format: impl Fn(f64) -> String,
     reference: Option<f64>,
 ) -> Option<String> {
-    let names = rows.first()?.servers.iter().map(|summary| summary.name.clone()).collect();
+    let names: Vec<_> = rows.first()?.servers.iter().map(|summary| summary.name.clone()).collect();
+    let strong = names.iter().position(|name| name == ENGINE);
     let groups = rows.iter().map(|row| row.cell.column()).collect();
     let mut marks = Vec::new();
     for (group, row) in rows.iter().enumerate() {
@@ -154,7 +156,7 @@ fn dots(
             marks.extend(value(summary).map(|spread| Mark { line, group, spread }));
         }
     }
-    Dots { title, names, groups, marks, format: &format, reference }.draw()
+    Dots { title, names, strong, groups, marks, format: &format, reference }.draw()
 }
 
 #[cfg(test)]
