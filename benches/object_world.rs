@@ -2,17 +2,24 @@
 //! put to sleep.
 //!
 //! A world is driven by hand, as the shard's driver does it, and what it sends is counted and thrown away. Compare
-//! with tuning.md, which has the same figures with the kernel's part.
+//! with tuning.md, which has the same figures with the kernel's part. Beside the broadcast, tungstenite and
+//! fastwebsockets write the same message to as many streams in memory: the frame alone, without an object that hears
+//! the message, a roster, a bound or a driver.
 
 use std::hint::black_box;
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use dormouse::object::driver::{Effects, Now, Outgoing, Place, ShardId, Shortfall, Transmit};
-use dormouse::object::{Settings, World, WorldBuilder};
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use dormouse::object::Settings;
 use dormouse::{
     Batching, Context, DurableObject, Env, Message, Request, Response, Result, WebSocket, WebSocketPair,
-    Worker,
 };
+use fastwebsockets::Frame;
+use support::streams::Stream;
+use support::{Bench, frame, ready};
+use tungstenite::protocol::Role;
+
+mod support;
 
 struct Room {
     ctx: Context,
@@ -52,97 +59,11 @@ impl DurableObject for Room {
     }
 }
 
-struct Router;
-
-impl Worker for Router {
-    async fn fetch(&self, request: Request, env: &Env) -> Result<Response> {
-        env.namespace("ROOM")?.get_by_name("room").fetch(request).await
-    }
-}
-
-/// Counts what would be sent.
-#[derive(Default)]
-struct Sink {
-    sockets: usize,
-    bytes: usize,
-}
-
-impl Transmit for Sink {
-    fn transmit(&mut self, batch: &[Outgoing<'_>], _shortfalls: &mut Vec<(usize, Shortfall)>) {
-        self.sockets += batch.len();
-        self.bytes += batch.iter().flat_map(|outgoing| outgoing.parts).map(|part| part.len()).sum::<usize>();
-    }
-}
-
-const HANDSHAKE: &[u8] =
-    b"GET /room HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-
-/// A masked frame, its mask zero so that it can be received again and again.
-fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
-    let mut frame = vec![0x80 | opcode];
-    match payload.len() {
-        len @ 0..126 => frame.push(0x80 | len as u8),
-        len => {
-            frame.push(0x80 | 126);
-            frame.extend_from_slice(&(len as u16).to_be_bytes());
-        }
-    }
-    frame.extend_from_slice(&[0; 4]);
-    frame.extend_from_slice(payload);
-    frame
-}
-
-struct Bench {
-    world: World,
-    effects: Effects,
-    sink: Sink,
-    now: Now,
-}
-
-impl Bench {
-    fn with_sockets(count: u32, settings: Settings) -> Bench {
-        let plan = WorldBuilder::new(Router).namespace::<Room>("ROOM").settings(settings).build(1);
-        let now = Now { monotonic_ms: 1, wall_ms: 1 };
-        let mut bench = Bench {
-            world: plan.world(ShardId(0), 1),
-            effects: Effects::default(),
-            sink: Sink::default(),
-            now,
-        };
-        for place in 0..count {
-            bench.world.set_now(now);
-            bench.world.handle_accepted(Place(place));
-            bench.world.handle_received(Place(place), &mut HANDSHAKE.to_vec());
-            bench.turn();
-        }
-        assert_eq!(bench.sink.sockets, count as usize, "every handshake is answered");
-        bench
-    }
-
-    fn turn(&mut self) {
-        self.world.run();
-        self.world.flush(&mut self.sink);
-        self.world.take_effects(&mut self.effects);
-        self.effects.sockets.clear();
-    }
-
-    /// One turn in which `count` sockets have sent this frame each; the number of sockets that are sent to.
-    fn receive(&mut self, count: u32, frame: &mut [u8]) -> usize {
-        self.sink = Sink::default();
-        self.world.set_now(self.now);
-        for place in 0..count {
-            self.world.handle_received(Place(place), frame);
-        }
-        self.turn();
-        self.sink.sockets
-    }
-}
-
 fn broadcast(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("broadcast");
     for sockets in [1_000, 10_000] {
-        let mut bench = Bench::with_sockets(sockets, Settings::default());
+        peers(&mut group, sockets);
+        let mut bench = Bench::with_sockets::<Room>(sockets, Settings::default());
         for bytes in [64, 512] {
             let mut frame = frame(2, &vec![7; bytes]);
             group.throughput(Throughput::Elements(u64::from(sockets)));
@@ -154,11 +75,24 @@ fn broadcast(criterion: &mut Criterion) {
             });
         }
     }
-    let mut bench = Bench::with_sockets(1_000, Settings::default());
+    let mut bench = Bench::with_sockets::<Room>(1_000, Settings::default());
     let mut frame = frame(2, &[7; 64]);
     group.throughput(Throughput::Elements(16_000));
     group.bench_function("16 in a turn/1000", |bencher| {
         bencher.iter(|| assert_eq!(bench.receive(16, black_box(&mut frame)), 1_000));
+    });
+    // What is written before the flush leaves in one piece.
+    let mut sockets = tungstenite_sockets(1_000);
+    let message = tungstenite::Message::binary(vec![7; 64]);
+    group.bench_function("tungstenite 16 before a flush/1000", |bencher| {
+        bencher.iter(|| {
+            for socket in &mut sockets {
+                for _ in 0..16 {
+                    socket.write(black_box(&message).clone()).unwrap();
+                }
+                socket.flush().unwrap();
+            }
+        });
     });
     group.finish();
 }
@@ -170,7 +104,7 @@ fn batch(criterion: &mut Criterion) {
     const SOCKETS: usize = 1_000;
     let mut group = criterion.benchmark_group("64 messages to 1000 sockets");
     group.throughput(Throughput::Elements(u64::from(MESSAGES) * SOCKETS as u64));
-    let mut bench = Bench::with_sockets(SOCKETS as u32, Settings::default());
+    let mut bench = Bench::with_sockets::<Room>(SOCKETS as u32, Settings::default());
     for (name, word, sends) in [("broadcasts", "tell", MESSAGES as usize), ("a batch", "push", 1)] {
         let mut frame = frame(1, word.as_bytes());
         group.bench_function(BenchmarkId::new(name, "64 turns"), |bencher| {
@@ -186,9 +120,43 @@ fn batch(criterion: &mut Criterion) {
     group.finish();
 }
 
+fn tungstenite_sockets(count: u32) -> Vec<tungstenite::WebSocket<Stream>> {
+    let socket = |_| tungstenite::WebSocket::from_raw_socket(Stream::default(), Role::Server, None);
+    (0..count).map(socket).collect()
+}
+
+/// The same message, written by those who have no broadcast.
+fn peers(group: &mut BenchmarkGroup<'_, WallTime>, count: u32) {
+    group.throughput(Throughput::Elements(u64::from(count)));
+    for bytes in [64, 512] {
+        let payload = vec![7; bytes];
+        let mut sockets = tungstenite_sockets(count);
+        // It is not copied for each of them: a message refers to its bytes.
+        let message = tungstenite::Message::binary(payload.clone());
+        group.bench_function(BenchmarkId::new(format!("tungstenite {bytes} B"), count), |bencher| {
+            bencher.iter(|| {
+                for socket in &mut sockets {
+                    socket.send(black_box(&message).clone()).unwrap();
+                }
+            });
+        });
+        let socket =
+            |_| fastwebsockets::WebSocket::after_handshake(Stream::default(), fastwebsockets::Role::Server);
+        let mut sockets: Vec<_> = (0..count).map(socket).collect();
+        group.bench_function(BenchmarkId::new(format!("fastwebsockets {bytes} B"), count), |bencher| {
+            bencher.iter(|| {
+                for socket in &mut sockets {
+                    let frame = Frame::binary(black_box(&payload[..]).into());
+                    ready(socket.write_frame(frame)).unwrap();
+                }
+            });
+        });
+    }
+}
+
 fn echo(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("echo");
-    let mut bench = Bench::with_sockets(1_000, Settings::default());
+    let mut bench = Bench::with_sockets::<Room>(1_000, Settings::default());
     let mut frame = frame(1, &[b'x'; 64]);
     group.throughput(Throughput::Elements(1_000));
     group.bench_function("1000 sockets", |bencher| {
@@ -199,21 +167,9 @@ fn echo(criterion: &mut Criterion) {
 
 /// From accept to the 101, and the record gone again.
 fn handshake(criterion: &mut Criterion) {
-    let mut bench = Bench::with_sockets(100, Settings::default());
-    let mut head = HANDSHAKE.to_vec();
-    let place = Place(100);
+    let mut bench = Bench::with_sockets::<Room>(100, Settings::default());
     criterion.bench_function("handshake", |bencher| {
-        bencher.iter(|| {
-            bench.sink = Sink::default();
-            bench.world.handle_accepted(place);
-            bench.world.handle_received(place, black_box(&mut head));
-            bench.turn();
-            assert_eq!(bench.sink.sockets, 1);
-            bench.world.handle_lost(place);
-            bench.turn();
-            bench.world.handle_closed(place);
-            bench.turn();
-        });
+        bencher.iter(|| bench.come_and_go(100));
     });
 }
 
@@ -222,7 +178,7 @@ fn hibernate_and_wake(criterion: &mut Criterion) {
     let mut frame = frame(1, &[b'x'; 64]);
     for (name, idle_ms) in [("awake", None), ("hibernates after each message", Some(0))] {
         let settings = Settings { hibernation_idle_ms: idle_ms, ..Settings::default() };
-        let mut bench = Bench::with_sockets(100, settings);
+        let mut bench = Bench::with_sockets::<Room>(100, settings);
         group.bench_function(name, |bencher| {
             bencher.iter(|| assert_eq!(bench.receive(1, black_box(&mut frame)), 1));
         });

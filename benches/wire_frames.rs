@@ -1,17 +1,21 @@
-//! Frames: taken apart beside tungstenite, unmasked beside memcpy, proved to be text beside the standard library, and
-//! put together.
+//! Frames: taken apart and put together beside tungstenite and fastwebsockets, unmasked beside memcpy, proved to be text
+//! beside the standard library.
 //!
 //! `cargo bench --bench wire_frames`
 
 use std::hint::black_box;
-use std::io::Cursor;
 use std::time::Duration;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use dormouse::wire::{Input, OpCode, Session, SessionLimits, encode_frame, frame_head, unmask};
+use fastwebsockets::FragmentCollector;
+use support::ready;
+use support::streams::Stream;
 use tungstenite::protocol::frame::FrameSocket;
 use tungstenite::protocol::frame::{Frame, FrameHeader, coding};
 use tungstenite::protocol::{Role, WebSocket};
+
+mod support;
 
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
@@ -54,6 +58,40 @@ fn decode(criterion: &mut Criterion) {
                     BatchSize::SmallInput,
                 );
             });
+            // As a server has it that receives into memory of its own: what the peers' readers do with their stream.
+            group.bench_function(
+                BenchmarkId::new(format!("copy_and_session_{name}"), payload_len),
+                |bencher| {
+                    let mut session = Session::new();
+                    let mut received = vec![0; stream.len()];
+                    bencher.iter(|| {
+                        received.copy_from_slice(black_box(&stream));
+                        assert_eq!(poll_all(&mut session, &mut received), BURST);
+                    });
+                },
+            );
+            group.bench_function(BenchmarkId::new(format!("tungstenite_{name}"), payload_len), |bencher| {
+                let mut socket = WebSocket::from_raw_socket(Stream::repeating(&stream), Role::Server, None);
+                bencher.iter(|| {
+                    for _ in 0..BURST {
+                        black_box(socket.read().unwrap());
+                    }
+                });
+            });
+            group.bench_function(
+                BenchmarkId::new(format!("fastwebsockets_{name}"), payload_len),
+                |bencher| {
+                    let role = fastwebsockets::Role::Server;
+                    let socket = fastwebsockets::WebSocket::after_handshake(Stream::repeating(&stream), role);
+                    // It refuses and joins what ours does.
+                    let mut socket = FragmentCollector::new(socket);
+                    bencher.iter(|| {
+                        for _ in 0..BURST {
+                            black_box(ready(socket.read_frame()).unwrap());
+                        }
+                    });
+                },
+            );
         }
         // In the buffers of the receive ring, so that frames straddle them.
         let stream = client_frames(payload_len, coding::Data::Binary);
@@ -72,30 +110,14 @@ fn decode(criterion: &mut Criterion) {
         group.bench_function(
             BenchmarkId::new("tungstenite_frame_socket_no_unmask", payload_len),
             |bencher| {
-                bencher.iter_batched(
-                    || FrameSocket::new(Cursor::new(stream.clone())),
-                    |mut socket| {
-                        for _ in 0..BURST {
-                            black_box(socket.read(None).unwrap());
-                        }
-                        socket
-                    },
-                    BatchSize::SmallInput,
-                );
+                let mut socket = FrameSocket::new(Stream::repeating(&stream));
+                bencher.iter(|| {
+                    for _ in 0..BURST {
+                        black_box(socket.read(None).unwrap());
+                    }
+                });
             },
         );
-        group.bench_function(BenchmarkId::new("tungstenite_websocket", payload_len), |bencher| {
-            bencher.iter_batched(
-                || WebSocket::from_raw_socket(Cursor::new(stream.clone()), Role::Server, None),
-                |mut socket| {
-                    for _ in 0..BURST {
-                        black_box(socket.read().unwrap());
-                    }
-                    socket
-                },
-                BatchSize::SmallInput,
-            );
-        });
     }
     group.finish();
 }
@@ -107,6 +129,9 @@ fn mask(criterion: &mut Criterion) {
         let mut payload = vec![1u8; length];
         group.bench_function(BenchmarkId::new("unmask", length), |bencher| {
             bencher.iter(|| unmask(black_box(&mut payload), black_box(KEY), 0));
+        });
+        group.bench_function(BenchmarkId::new("fastwebsockets", length), |bencher| {
+            bencher.iter(|| fastwebsockets::unmask(black_box(&mut payload), black_box(KEY)));
         });
         let source = vec![1u8; length];
         group.bench_function(BenchmarkId::new("memcpy", length), |bencher| {
@@ -150,6 +175,12 @@ fn encode(criterion: &mut Criterion) {
             bencher.iter(|| {
                 out.clear();
                 encode_frame(&mut out, OpCode::Binary, black_box(&payload));
+            });
+        });
+        group.bench_function(BenchmarkId::new("fastwebsockets_write", length), |bencher| {
+            bencher.iter(|| {
+                let mut frame = fastwebsockets::Frame::binary(black_box(&payload[..]).into());
+                black_box(frame.write(&mut out));
             });
         });
         group.bench_function(BenchmarkId::new("tungstenite_format", length), |bencher| {

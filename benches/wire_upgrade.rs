@@ -1,12 +1,16 @@
-//! The way from a request head to its answer, beside httparse for the part that it does.
+//! The way from a request head to its answer, beside httparse for the part that it does, and beside tungstenite for all
+//! of it.
 //!
 //! `cargo bench --bench wire_upgrade`
 
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use dormouse::wire::{HeadLimits, HeadScanner, encode_switching_protocols, parse_head};
+use dormouse::wire::{HeadKind, HeadLimits, HeadScanner, encode_switching_protocols, parse_head};
 use sha1::Digest;
+use support::streams::Stream;
+
+mod support;
 
 /// What Chrome sends to open a WebSocket.
 const BROWSER: &[u8] = b"GET /room/kitchen?user=42 HTTP/1.1\r\n\
@@ -56,6 +60,33 @@ fn upgrade(criterion: &mut Criterion) {
     }
 }
 
+/// From the bytes of a stream to those of the 101.
+fn handshake(criterion: &mut Criterion) {
+    let limits = HeadLimits::default();
+    for (name, head) in [("browser", BROWSER), ("short", SHORT)] {
+        let mut group = criterion.benchmark_group(format!("handshake_{name}_{}_bytes", head.len()));
+        let (mut fields, mut out) = (Vec::new(), Vec::new());
+        group.bench_function("ours", |bencher| {
+            bencher.iter(|| {
+                out.clear();
+                let head = black_box(head);
+                HeadScanner::default().scan(head, &limits).unwrap();
+                let parsed = parse_head(head, &limits, &mut fields).unwrap();
+                let HeadKind::Upgrade(upgrade) = parsed.kind else { panic!("it asks for an upgrade") };
+                encode_switching_protocols(&mut out, &upgrade.accept, std::iter::empty());
+                out.len()
+            });
+        });
+        group.bench_function("tungstenite", |bencher| {
+            bencher.iter_with_large_drop(|| {
+                tungstenite::accept(Stream::repeating(black_box(head)))
+                    .unwrap_or_else(|_| panic!("it is right"))
+            });
+        });
+        group.finish();
+    }
+}
+
 fn hash(criterion: &mut Criterion) {
     // The part of `parse` that no parser can save.
     criterion.bench_function("accept_sha1_alone", |bencher| {
@@ -89,6 +120,6 @@ criterion_group! {
     config = Criterion::default()
         .warm_up_time(std::time::Duration::from_millis(300))
         .measurement_time(std::time::Duration::from_millis(800));
-    targets = upgrade, hash, answer
+    targets = upgrade, handshake, hash, answer
 }
 criterion_main!(benches);

@@ -18,9 +18,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 PEERS = HERE.parent.parent / "loadtest" / "peers"
 CUT_OFF = "cut off without a word"
-# Of two variants of one server only one: they differ in how they send, not in what they accept. Not fastwebsockets: its
-# program in loadtest/peers is built to abort at a panic, which says nothing of the library.
-VARIANTS = {"floor", "floor-uring", "fastwebsockets", "fastwebsockets-direct", "ws-once"}
+# Of two variants of one server only one: they differ in how they send, not in what they accept.
+VARIANTS = {"floor", "floor-uring", "fastwebsockets-direct", "ws-once"}
 
 
 def free_port():
