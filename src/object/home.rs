@@ -65,7 +65,20 @@ impl Core {
         }
         if close_sent {
             self.command_close(far, &[]);
+        } else if self.is_draining.get() {
+            self.go_away(key);
         }
+    }
+
+    /// The server ends. An edge that closed a far socket by itself would overtake what its object said.
+    pub(crate) fn drain_far_sockets(&self) {
+        let far: Vec<Key> = {
+            let sockets = self.sockets.borrow();
+            let is_far =
+                |key: &Key| sockets.get(*key).is_some_and(|socket| matches!(socket.link, Link::Far(_)));
+            sockets.keys().filter(is_far).collect()
+        };
+        far.into_iter().for_each(|key| self.go_away(key));
     }
 
     /// What happened to far sockets.

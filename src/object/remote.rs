@@ -68,7 +68,7 @@ pub(crate) enum FarEvent {
     AutoResponded {
         wall_ms: u64,
     },
-    /// The edge closed it by itself, because the client does not read or the server shuts down.
+    /// The edge closed it by itself, because the client does not read.
     ClosedByEngine,
     /// So many bytes wait for the kernel.
     Buffered {

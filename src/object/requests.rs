@@ -411,7 +411,6 @@ impl Core {
     pub(crate) fn drain_connection(self: &Rc<Core>, place: Place) {
         enum Drain {
             Socket(super::slab::Key),
-            Far,
             Requesting,
             Idle,
             Nothing,
@@ -419,7 +418,8 @@ impl Core {
         let deadline = self.now_ms() + LATE_REQUEST_MS;
         let drain = self.with_connection(place, |connection| match &connection.phase {
             Phase::Open(OpenState { owner: Owner::Near(key), .. }) => Drain::Socket(*key),
-            Phase::Open(OpenState { owner: Owner::Far(_), .. }) => Drain::Far,
+            // Its object's shard closes it, behind what the object has said.
+            Phase::Open(OpenState { owner: Owner::Far(_), .. }) => Drain::Nothing,
             Phase::Http(http) => match &http.stage {
                 Stage::Answering => Drain::Nothing,
                 Stage::Head if http.requests > 0 && http.received.is_empty() => Drain::Idle,
@@ -427,11 +427,8 @@ impl Core {
             },
             _ => Drain::Nothing,
         });
-        // RFC 6455 7.3: a server may close whenever it wants to, and begins with the closing handshake.
-        const REASON: &str = "the server shuts down";
         match drain {
-            Some(Drain::Socket(key)) => self.start_close(key, Some(wire::close::GOING_AWAY), REASON),
-            Some(Drain::Far) => self.close_far(place, wire::close::GOING_AWAY, REASON),
+            Some(Drain::Socket(key)) => self.go_away(key),
             // A request may be on its way: to close at once would reset it, and not end it.
             Some(Drain::Idle) => {
                 self.leave(place, false);

@@ -255,6 +255,12 @@ impl Core {
         }
     }
 
+    /// Closes a socket because the server ends.
+    pub(crate) fn go_away(&self, key: Key) {
+        // RFC 6455 7.3: a server may close whenever it wants to, and begins with the closing handshake.
+        self.start_close(key, Some(wire::close::GOING_AWAY), "the server shuts down");
+    }
+
     pub(crate) fn set_attachment(&self, key: Key, bytes: Vec<u8>) -> Result<(), ApiError> {
         let limit = self.settings().attachment_bytes_max;
         if bytes.len() > limit {

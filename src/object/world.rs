@@ -326,6 +326,7 @@ impl World {
         for place in (0..count as u32).map(Place) {
             self.core.drain_connection(place);
         }
+        self.core.drain_far_sockets();
     }
 
     /// Whether no connection is left.
