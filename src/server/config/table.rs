@@ -199,7 +199,7 @@ pub(super) static KEYS: &[Key] = &[
         name: "limits.connections",
         kind: Count(1..=10_000_000, |config| &mut config.limits.connections),
         what: "Connections of the whole process; above: new ones are closed",
-        why: "measured with 8 rings; each idle connection costs about half a KiB here, and more in the kernel",
+        why: "measured with 8 rings; each idle connection costs about a quarter KiB here, and more in the kernel",
     },
     Key {
         name: "limits.connections_per_address",
