@@ -142,6 +142,8 @@ fn connections_that_wait_to_be_accepted_when_the_stop_begins_are_answered() {
     let mut victim = Client::upgraded(address, "/o/blocks-at-the-end");
     // The shard sees nothing of what follows before this is over.
     victim.send(text("block:1000"));
+    // It has to reach the object before the stop begins; where its socket is far, over two shards.
+    thread::sleep(Duration::from_millis(200));
     let knock = |request: String| {
         let mut client = Client::connect(address);
         client.send(request);
