@@ -135,6 +135,9 @@ pub struct Common {
     /// Send the key of RFC 6455 1.3 instead of random ones, for servers with a canned answer
     #[arg(long)]
     pub sample_key: bool,
+    /// End without closing handshakes, as when the server is going to be killed anyway
+    #[arg(long)]
+    pub no_goodbye: bool,
     /// Print only the JSON line
     #[arg(long)]
     pub json: bool,

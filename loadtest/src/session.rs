@@ -281,10 +281,12 @@ impl Session {
 
     /// Closes everything and hands out the report.
     pub fn finish(mut self) -> Result<Report, RunError> {
-        self.fleet.on_each("closing", 0, vec![(); self.fleet.threads()], |worker, ()| {
-            let mut script = Close::new(worker.clock().now_ns());
-            worker.run(&mut script)
-        })?;
+        if !self.common.no_goodbye {
+            self.fleet.on_each("closing", 0, vec![(); self.fleet.threads()], |worker, ()| {
+                let mut script = Close::new(worker.clock().now_ns());
+                worker.run(&mut script)
+            })?;
+        }
         self.fleet.stop();
         self.report.refused = self.failures.refused;
         self.report.failed = self.failures.failed;

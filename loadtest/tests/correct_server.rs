@@ -130,6 +130,16 @@ fn fragments_pings_and_dribbles_are_no_faults() {
 }
 
 #[test]
+fn a_run_may_end_without_goodbyes() {
+    let server = Server::start(Fault::None);
+    let arguments = format!("broadcast --url {} --sockets 5 --count 4 --json", server.url("/room"));
+    loadtest(&format!("{arguments} --no-goodbye")).assert_clean(20);
+    assert_eq!(server.closes(), 0);
+    loadtest(&arguments).assert_clean(20);
+    assert_eq!(server.closes(), 5);
+}
+
+#[test]
 fn the_json_line_is_the_last_one() {
     let server = Server::start(Fault::None);
     let arguments = format!("broadcast --url {} --sockets 3 --count 2", server.url("/room"));

@@ -169,7 +169,7 @@ impl Bench {
         let (port, path, process) = (server.port, cell.path(), server.process());
         let mut arguments = format!(
             "{arguments} --url ws://127.0.0.1:{port}{path} --server-pid {process} \
-             --timeout {PHASE_SECONDS_MAX}s --json"
+             --timeout {PHASE_SECONDS_MAX}s --no-goodbye --json"
         );
         if candidate.sample_key {
             arguments.push_str(" --sample-key");

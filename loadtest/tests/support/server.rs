@@ -65,6 +65,7 @@ struct Shared {
     deliveries: AtomicU64,
     connections: AtomicU64,
     pongs: AtomicU64,
+    closes: AtomicU64,
 }
 
 /// The server; it lives as long as the test.
@@ -89,6 +90,7 @@ impl Server {
             deliveries: AtomicU64::new(0),
             connections: AtomicU64::new(0),
             pongs: AtomicU64::new(0),
+            closes: AtomicU64::new(0),
         });
         let acceptor = Arc::clone(&shared);
         thread::spawn(move || {
@@ -103,6 +105,11 @@ impl Server {
     /// The URL of `path`.
     pub fn url(&self, path: &str) -> String {
         format!("ws://{}{path}", self.address)
+    }
+
+    /// Close frames received.
+    pub fn closes(&self) -> u64 {
+        self.shared.closes.load(Ordering::Relaxed)
     }
 
     /// Pongs received.
@@ -156,17 +163,17 @@ impl Shared {
                         self.deliver(&mut peer.lock().unwrap(), opcode, &payload, path);
                     }
                 }
-                8 => match self.fault {
-                    Fault::IgnoreClose => {}
-                    Fault::WrongCloseCode => {
-                        let _ = me.lock().unwrap().stream.write_all(&frame(0x88, &1011u16.to_be_bytes()));
-                        return;
-                    }
-                    _ => {
-                        let _ = me.lock().unwrap().stream.write_all(&frame(0x88, &payload));
-                        return;
-                    }
-                },
+                8 => {
+                    self.closes.fetch_add(1, Ordering::Relaxed);
+                    let code = 1011u16.to_be_bytes();
+                    let answer = match self.fault {
+                        Fault::IgnoreClose => continue,
+                        Fault::WrongCloseCode => frame(0x88, &code),
+                        _ => frame(0x88, &payload),
+                    };
+                    let _ = me.lock().unwrap().stream.write_all(&answer);
+                    return;
+                }
                 10 => drop(self.pongs.fetch_add(1, Ordering::Relaxed)),
                 other => panic!("the generator sent opcode {other}"),
             }
