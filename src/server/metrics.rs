@@ -275,3 +275,37 @@ impl Source {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::object::NamespaceCounters;
+
+    /// How many counters a record of them has: each prints itself.
+    fn count(record: &impl std::fmt::Debug) -> usize {
+        format!("{record:?}").matches("Counter(").count()
+    }
+
+    /// SEMANTICS 9: what is dropped is counted and visible. A counter that nobody can read is none.
+    #[test]
+    fn every_counter_is_told_once_under_a_name_of_its_own() {
+        let shard = ShardCounters::new(0);
+        let told: BTreeSet<*const Counter> =
+            COUNTERS.iter().chain(GAUGES).map(|(_, _, counter)| std::ptr::from_ref(counter(&shard))).collect();
+        assert_eq!(told.len(), COUNTERS.len() + GAUGES.len(), "one is told twice");
+        assert_eq!(told.len(), count(&shard), "one is not told");
+        let namespace = NamespaceCounters::default();
+        let told: BTreeSet<*const Counter> =
+            NAMESPACE_COUNTERS.iter().map(|(_, _, counter)| std::ptr::from_ref(counter(&namespace))).collect();
+        // Those for what is there now stand with the collector.
+        assert_eq!(told.len() + 2, count(&namespace));
+        let names = COUNTERS.iter().chain(GAUGES).map(|(name, ..)| *name);
+        let names: Vec<&str> = names
+            .chain(NAMESPACE_COUNTERS.iter().map(|(name, ..)| *name))
+            .chain(DRIVER_COUNTERS.iter().map(|(name, ..)| *name))
+            .collect();
+        assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len(), "{names:?}");
+    }
+}
