@@ -179,6 +179,53 @@ fn an_idle_connection_ends_after_the_keep_alive_time() {
     assert!(client.is_over());
 }
 
+/// RELIABILITY: half-open peers; a further request has the time of the first, from its first byte on.
+#[test]
+fn a_further_request_that_is_not_complete_in_ten_seconds_ends_the_connection() {
+    let mut fake = fake();
+    let client = fake.connect();
+    client.bytes(get("/worker/echo"));
+    fake.advance(30_000);
+    assert_eq!(client.reply().status, 200);
+    client.bytes("GET /worker/echo HT");
+    fake.advance(9_900);
+    assert!(!client.is_over());
+    client.bytes("TP/1.1\r\n");
+    fake.advance(228);
+    assert!(client.is_over());
+    assert_eq!(fake.counters().request_timeouts.get(), 1);
+}
+
+/// SEMANTICS 8, answers: whoever refuses an upgrade, and however, what stands behind it is not read.
+#[test]
+fn what_stands_behind_an_upgrade_that_came_to_nothing_is_never_read() {
+    let wrong_method = upgrade("/worker/echo", "").replacen("GET", "POST", 1);
+    let wrong_protocol = upgrade("/lobby", "Sec-WebSocket-Protocol: chat\r\n");
+    for (request, status) in [
+        (upgrade("/worker/echo", ""), 200),
+        (upgrade("/worker/fail", ""), 500),
+        (upgrade("/worker/panic", ""), 500),
+        (upgrade("/worker/hang", ""), 504),
+        (wrong_method, 200),
+        (wrong_protocol, 500),
+    ] {
+        let mut fake = fake();
+        on_fetch(|ctx, _| {
+            let pair = WebSocketPair::new();
+            ctx.accept_web_socket(&pair.server, &[])?;
+            Ok(Response::web_socket(pair.client).with_header("Sec-WebSocket-Protocol", "another")?)
+        });
+        let client = fake.connect();
+        client.bytes(&request).bytes(get("/worker/home?behind")).text("hook");
+        fake.advance(30_100);
+        let reply = client.reply();
+        assert_eq!((reply.status, reply.header("Connection")), (status, Some("close")), "{request}");
+        assert!(!client.has_reply() && client.is_over(), "{request}");
+        assert_eq!(fake.counters().requests.get(), 1, "{request}");
+        assert_eq!(fake.counters().messages_received.get(), 0, "{request}");
+    }
+}
+
 /// SEMANTICS 8, frames behind the request in the same segment.
 #[test]
 fn frames_glued_behind_the_request_are_handled() {

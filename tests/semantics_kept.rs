@@ -129,7 +129,10 @@ fn the_key_that_has_waited_longest_leaves_first_and_a_newer_message_takes_the_pl
 fn a_message_without_a_key_at_the_bound_closes_with_1013_behind_what_was_kept() {
     for placement in PLACEMENTS {
         let (mut story, quick, slow, filling) = at_bound(placement, |_| {});
-        say(&mut story.fake, &quick, "shout-as 1 a; shout-as 2 b; shout-as 1 c; shout nobody may miss this");
+        // All of it in one turn, and to a far shard in one batch.
+        let script =
+            "shout-as 1 a; shout-as 2 b; shout-as 1 c; shout nobody may miss this; shout-as 1 too late";
+        say(&mut story.fake, &quick, script);
         say(&mut story.fake, &quick, "shout-as 1 too late");
         assert_eq!(losses(&story.fake), [1, 0, 1], "{placement:?}");
         slow.read_on();

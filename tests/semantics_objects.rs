@@ -216,6 +216,23 @@ fn a_constructor_that_does_not_return_in_time_has_failed() {
     assert_eq!(again.heard(), [text("it can be made")]);
 }
 
+/// The deadline of one that has returned is none of the next one's.
+#[test]
+fn each_constructor_has_a_time_of_its_own() {
+    let mut fake = fake_with(|settings| {
+        (settings.ping_ms, settings.hibernation_idle_ms) = (None, Some(0));
+    });
+    let alice = fake.open("/lobby?name=alice");
+    script(At::New, "sleep 20000");
+    for said in ["one", "two", "three"] {
+        alice.text(format!("say {said}"));
+        fake.advance(20_000);
+        assert_eq!(alice.heard(), [text(said)]);
+        fake.advance(1_000);
+    }
+    assert_eq!(fake.counters().namespaces[0].constructions.get(), 4);
+}
+
 /// The shard was busy, or the machine suspended; found by the simulation.
 #[test]
 fn a_constructor_has_not_failed_because_the_shard_looks_late() {

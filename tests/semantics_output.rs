@@ -312,6 +312,22 @@ fn a_socket_whose_object_is_too_busy_is_read_no_further_and_then_again() {
     assert_eq!(alice.texts(), (0..1_000).map(|n| n.to_string()).collect::<Vec<_>>());
 }
 
+#[test]
+fn what_waits_for_an_object_is_bounded_in_bytes_too() {
+    let mut fake = fake_with(|settings| settings.mailbox_bytes_max = 1_000);
+    fake.receive_bytes_max = 300;
+    let alice = fake.open("/lobby?name=alice");
+    alice.text("sleep 100");
+    for n in 0..50 {
+        alice.text(format!("say {n:0200}"));
+    }
+    fake.settle();
+    assert_eq!(fake.counters().mailbox_pauses.get(), 1);
+    assert!(alice.peer().borrow().to_server.len() > 8_000, "most of it is still in the kernel");
+    fake.advance(100);
+    assert_eq!(alice.texts(), (0..50).map(|n| format!("{n:0200}")).collect::<Vec<_>>());
+}
+
 /// The last of the waiting events failed, and nobody read the sockets ever again.
 #[test]
 fn a_paused_socket_is_read_again_also_when_the_handlers_fail() {

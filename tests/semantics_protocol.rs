@@ -47,6 +47,70 @@ fn too_many_control_frames_in_a_second_pause_reading_until_the_next() {
     assert_eq!(fake.counters().control_pauses.get(), 2);
 }
 
+/// RFC 6455 5.5.3 lets pongs come unasked; RELIABILITY counts them with the pings.
+#[test]
+fn pongs_that_nobody_asked_for_are_ignored_and_counted() {
+    let mut fake = fake_with(|settings| settings.control_frames_per_second_max = 10);
+    fake.receive_bytes_max = 20;
+    let alice = fake.open("/lobby?name=alice");
+    for n in 0..25 {
+        alice.pong([n]);
+    }
+    alice.text("say at last");
+    fake.settle();
+    assert_eq!(alice.heard(), []);
+    fake.advance(5_000);
+    assert_eq!(alice.heard(), [text("at last")]);
+    assert_eq!(fake.counters().control_pauses.get(), 2);
+    assert_eq!(fake.counters().protocol_errors.get(), 0);
+}
+
+/// A pong is owed to whoever reads it; to the others no more than fits their bound.
+#[test]
+fn pongs_for_a_client_that_does_not_read_are_bounded() {
+    let mut fake = fake_with(|settings| {
+        (settings.output_socket_bytes_max, settings.control_frames_per_second_max) = (1_000, 1_000);
+    });
+    let alice = fake.open("/lobby?name=alice");
+    alice.stop_reading(0);
+    for _ in 0..100 {
+        alice.ping("x".repeat(125));
+        fake.settle();
+    }
+    alice.read_on();
+    fake.settle();
+    assert_eq!(
+        alice.heard(),
+        vec![Heard::Pong(vec![b'x'; 125]); 8],
+        "8 frames of 127 bytes are just over 1,000"
+    );
+    alice.ping("and now");
+    fake.settle();
+    assert_eq!(alice.heard(), [Heard::Pong(b"and now".into())]);
+}
+
+/// Its answer, or the reason, waits in the mailbox of a busy object; the connection does not wait for ever.
+#[test]
+fn a_client_that_has_closed_or_failed_is_dropped_in_time_though_its_object_is_busy() {
+    for shards in [1, 2] {
+        let builder = support::room::rooms(|settings| settings.crowd_sockets = 0);
+        let mut fake = Fake::new(builder, shards);
+        let [alice, bob, carol] =
+            ["alice", "bob", "carol"].map(|name| fake.open(&format!("/lobby?name={name}")));
+        alice.text("sleep 20000");
+        fake.settle();
+        bob.close(1000, "bye");
+        carol.bytes([0xFF, 0xFF]);
+        fake.advance(4_900);
+        assert!(!bob.is_closed() && !carol.is_closed());
+        fake.advance(200);
+        assert!(bob.is_closed() && carol.is_closed(), "{shards}");
+        log();
+        fake.advance(15_000);
+        assert_eq!(log(), ["bob closes 1000 \"bye\" true", "carol errs 1002"], "and its object is told");
+    }
+}
+
 /// SEMANTICS 8, keepalive.
 #[test]
 fn a_silent_client_is_pinged_after_25_s_and_lost_10_s_later() {
@@ -209,7 +273,9 @@ fn the_budget_of_all_unfinished_messages_ends_the_one_that_exceeds_it_with_1009(
     bob.frame(0x80 | CONTINUATION, "x");
     fake.settle();
     assert_eq!(log()[3..], ["alice says sleep 100", "alice errs 1009", "bob says 601 bytes"]);
-    bob.frame(TEXT, "x".repeat(600)).frame(0x80 | CONTINUATION, "");
+    bob.frame(TEXT, "x".repeat(600));
+    fake.settle();
+    bob.frame(0x80 | CONTINUATION, "");
     fake.settle();
     assert_eq!(log(), ["bob says 600 bytes"], "what alice held was given back");
 }

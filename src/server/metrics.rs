@@ -292,13 +292,18 @@ mod tests {
     #[test]
     fn every_counter_is_told_once_under_a_name_of_its_own() {
         let shard = ShardCounters::new(0);
-        let told: BTreeSet<*const Counter> =
-            COUNTERS.iter().chain(GAUGES).map(|(_, _, counter)| std::ptr::from_ref(counter(&shard))).collect();
+        let told: BTreeSet<*const Counter> = COUNTERS
+            .iter()
+            .chain(GAUGES)
+            .map(|(_, _, counter)| std::ptr::from_ref(counter(&shard)))
+            .collect();
         assert_eq!(told.len(), COUNTERS.len() + GAUGES.len(), "one is told twice");
         assert_eq!(told.len(), count(&shard), "one is not told");
         let namespace = NamespaceCounters::default();
-        let told: BTreeSet<*const Counter> =
-            NAMESPACE_COUNTERS.iter().map(|(_, _, counter)| std::ptr::from_ref(counter(&namespace))).collect();
+        let told: BTreeSet<*const Counter> = NAMESPACE_COUNTERS
+            .iter()
+            .map(|(_, _, counter)| std::ptr::from_ref(counter(&namespace)))
+            .collect();
         // Those for what is there now stand with the collector.
         assert_eq!(told.len() + 2, count(&namespace));
         let names = COUNTERS.iter().chain(GAUGES).map(|(name, ..)| *name);
