@@ -171,6 +171,24 @@ fn a_client_that_never_reads_again_is_let_go_after_the_write_progress_time() {
     assert!(log().iter().any(|line| line.starts_with("alice closes 1006")));
 }
 
+/// A byte is progress, but not for ever: with both Close frames exchanged there is nothing more to wait for.
+#[test]
+fn a_client_that_takes_its_last_bytes_one_by_one_is_let_go_when_the_time_to_close_is_over() {
+    let mut fake = fake_with(|settings| settings.ping_ms = None);
+    let alice = fake.open("/lobby?name=alice");
+    alice.stop_reading(0);
+    alice.text("say a long farewell; close 1000 bye").close(1000, "bye");
+    for _ in 0..4 {
+        alice.read(1);
+        fake.advance(1_000);
+        assert!(!alice.is_closed());
+    }
+    alice.read(1);
+    fake.advance(1_100);
+    assert!(alice.is_closed());
+    assert_eq!(fake.counters().write_timeouts.get(), 0);
+}
+
 /// The shard was busy, or the machine suspended; found by the simulation.
 #[test]
 fn a_client_that_has_read_is_not_let_go_because_the_shard_looks_late() {
