@@ -110,8 +110,9 @@ impl Core {
         {
             let mut delivery = self.delivery(policy);
             let mut forms = Forms::for_many(message).keyed(policy.key(key));
-            let mut deliver = |key: Key| {
-                if Some(key) == except || Some(key) == skipped {
+            let mut deliver = |position: u32| {
+                let Some(key) = delivery.key_at(position) else { return };
+                if Some(key) == except || Some(position) == skipped {
                     return;
                 }
                 match delivery.queue(key, &mut forms) {

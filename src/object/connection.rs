@@ -195,6 +195,6 @@ mod tests {
     /// PERFORMANCE: what an idle connection costs. tuning.md adds it up.
     #[test]
     fn an_idle_connection_is_small() {
-        assert!(size_of::<Option<Connection>>() <= 104, "{}", size_of::<Option<Connection>>());
+        assert!(size_of::<Option<Connection>>() <= 96, "{}", size_of::<Option<Connection>>());
     }
 }

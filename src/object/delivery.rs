@@ -155,6 +155,11 @@ impl Delivery<'_> {
         }
     }
 
+    /// The socket at a position of a roster.
+    pub(crate) fn key_at(&self, position: u32) -> Option<Key> {
+        self.sockets.key_at(position)
+    }
+
     /// Puts a message into the outbox of one socket.
     pub(crate) fn queue(&mut self, key: Key, forms: &mut Forms<'_>) -> Queued {
         let Some(socket) = self.sockets.get_mut(key) else { return Queued::No };

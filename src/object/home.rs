@@ -162,7 +162,8 @@ impl Core {
             if object.roster.len() <= self.settings().crowd_sockets && self.shared.shards == 1 {
                 return;
             }
-            for key in object.roster.oldest_first() {
+            let members = object.roster.oldest_first().filter_map(|position| sockets.key_at(position));
+            for key in members {
                 if let Some(Link::Far(far)) = sockets.get(key).map(|socket| &socket.link)
                     && !shards.contains(&far.connection.shard)
                 {

@@ -164,19 +164,24 @@ impl Core {
             }
             self.counters.namespaces[usize::from(object.class)].hibernations.add(1);
             if is_planted(Bug::SendAfterCloseOnceWoken) || is_planted(Bug::AttachmentLostAtHibernation) {
-                for key in object.roster.oldest_first() {
-                    self.forget_some_of(key);
-                }
+                object.roster.oldest_first().for_each(|position| self.forget_some_of(position));
             }
         }
         self.drop_instance(key);
         self.forget_if_unused(key);
     }
 
+    fn sockets_of(&self, key: Key) -> Vec<Key> {
+        let (objects, sockets) = (self.objects.borrow(), self.sockets.borrow());
+        let roster = objects.get(key).map(|object| &object.roster);
+        let positions = roster.into_iter().flat_map(|roster| roster.oldest_first());
+        positions.filter_map(|position| sockets.key_at(position)).collect()
+    }
+
     /// What two planted bugs do to a socket at hibernation.
-    fn forget_some_of(&self, socket: Key) {
+    fn forget_some_of(&self, position: u32) {
         let mut sockets = self.sockets.borrow_mut();
-        let Some(socket) = sockets.get_mut(socket) else { return };
+        let Some(socket) = sockets.key_at(position).and_then(|key| sockets.get_mut(key)) else { return };
         if is_planted(Bug::SendAfterCloseOnceWoken) {
             socket.closed_by_application = false;
         } else {
@@ -326,11 +331,7 @@ impl Core {
                 self.answer(fetch.reply.take(), Err(error.into()));
             }
         }
-        let sockets: Vec<Key> = match self.objects.borrow().get(key) {
-            Some(object) => object.roster.oldest_first().collect(),
-            None => Vec::new(),
-        };
-        for socket in sockets {
+        for socket in self.sockets_of(key) {
             self.dismiss_socket(socket, close::INTERNAL_ERROR, "the object could not be constructed");
             self.remove_socket(socket);
         }

@@ -2,67 +2,71 @@
 //! in the shard's slab.
 //!
 //! A list keeps its order by leaving a gap where a socket left, and closes its gaps when they are the larger part, so
-//! that both insertion and removal cost a constant time on average.
+//! that both insertion and removal cost a constant time on average. It holds positions in the slab, half of a key: a
+//! socket is taken from its lists before it leaves the slab, so that a position names it alone.
 
 use std::collections::HashMap;
 
 use super::slab::{Key, Slab};
 use super::socket::{Socket, TagMembership};
 
-const GAP: Key = Key { index: u32::MAX, generation: u32::MAX };
+/// No position: a slab holds fewer records.
+const GAP: u32 = u32::MAX;
 
 /// Gaps are closed from this length on; below it is not worth the while.
 const COMPACT_FROM: usize = 32;
 
-/// Keys in order of insertion, with gaps.
+/// Positions in order of insertion, with gaps.
 #[derive(Debug, Default)]
-struct OrderedKeys {
-    keys: Vec<Key>,
-    live: usize,
+struct Ordered {
+    positions: Vec<u32>,
+    live: u32,
 }
 
-impl OrderedKeys {
-    fn push(&mut self, key: Key) -> u32 {
-        self.keys.push(key);
+impl Ordered {
+    fn push(&mut self, position: u32) -> u32 {
+        debug_assert_ne!(position, GAP);
+        self.positions.push(position);
         self.live += 1;
-        (self.keys.len() - 1) as u32
+        (self.positions.len() - 1) as u32
     }
 
     /// Leaves a gap. `true` when it is time to compact.
     fn remove(&mut self, at: u32) -> bool {
-        debug_assert_ne!(self.keys[at as usize], GAP);
-        self.keys[at as usize] = GAP;
+        debug_assert_ne!(self.positions[at as usize], GAP);
+        self.positions[at as usize] = GAP;
         self.live -= 1;
-        while self.keys.last() == Some(&GAP) {
-            self.keys.pop();
+        while self.positions.last() == Some(&GAP) {
+            self.positions.pop();
         }
-        debug_assert!(self.live <= self.keys.len());
-        self.keys.len() > COMPACT_FROM && self.live * 2 < self.keys.len()
+        let live = self.live as usize;
+        debug_assert!(live <= self.positions.len());
+        self.positions.len() > COMPACT_FROM && live * 2 < self.positions.len()
     }
 
-    fn compact(&mut self, mut moved: impl FnMut(Key, u32)) {
-        self.keys.retain(|key| *key != GAP);
-        self.keys.shrink_to(2 * self.live);
-        for (at, key) in self.keys.iter().enumerate() {
-            moved(*key, at as u32);
+    fn compact(&mut self, mut moved: impl FnMut(u32, u32)) {
+        self.positions.retain(|position| *position != GAP);
+        self.positions.shrink_to(2 * self.live as usize);
+        for (at, position) in self.positions.iter().enumerate() {
+            moved(*position, at as u32);
         }
     }
 
-    fn iter(&self) -> impl DoubleEndedIterator<Item = Key> {
-        self.keys.iter().copied().filter(|key| *key != GAP)
+    fn iter(&self) -> impl DoubleEndedIterator<Item = u32> {
+        self.positions.iter().copied().filter(|position| *position != GAP)
     }
 }
 
 #[derive(Debug)]
 struct Tag {
     name: Box<str>,
-    members: OrderedKeys,
+    members: Ordered,
 }
 
 /// The sockets of one object.
 #[derive(Debug, Default)]
 pub(crate) struct Roster {
-    sockets: OrderedKeys,
+    sockets: Ordered,
     tags: Vec<Option<Tag>>,
     vacant_tags: Vec<u32>,
     numbers: HashMap<Box<str>, u32>,
@@ -70,7 +74,7 @@ pub(crate) struct Roster {
 
 impl Roster {
     pub(crate) fn len(&self) -> usize {
-        self.sockets.live
+        self.sockets.live as usize
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -78,7 +82,7 @@ impl Roster {
     }
 
     pub(crate) fn insert(&mut self, key: Key, sockets: &mut Slab<Socket>) {
-        let at = self.sockets.push(key);
+        let at = self.sockets.push(key.index);
         if let Some(socket) = sockets.get_mut(key) {
             socket.roster_at = at;
         }
@@ -92,8 +96,8 @@ impl Roster {
             self.leave(*membership, sockets);
         }
         if self.sockets.remove(at) {
-            self.sockets.compact(|key, at| {
-                if let Some(socket) = sockets.get_mut(key) {
+            self.sockets.compact(|position, at| {
+                if let Some(socket) = at_mut(sockets, position) {
                     socket.roster_at = at;
                 }
             });
@@ -111,7 +115,7 @@ impl Roster {
             return false;
         }
         let Some(tag) = &mut self.tags[number as usize] else { unreachable!("numbers name tags") };
-        socket.tags.push(TagMembership { tag: number, at: tag.members.push(key) });
+        socket.tags.push(TagMembership { tag: number, at: tag.members.push(key.index) });
         true
     }
 
@@ -129,7 +133,7 @@ impl Roster {
     }
 
     fn new_tag(&mut self, name: &str) -> u32 {
-        let tag = Some(Tag { name: name.into(), members: OrderedKeys::default() });
+        let tag = Some(Tag { name: name.into(), members: Ordered::default() });
         let number = match self.vacant_tags.pop() {
             Some(number) => {
                 self.tags[number as usize] = tag;
@@ -153,8 +157,8 @@ impl Roster {
             self.tags[number as usize] = None;
             self.vacant_tags.push(number);
         } else if compact {
-            tag.members.compact(|key, at| {
-                let Some(socket) = sockets.get_mut(key) else { return };
+            tag.members.compact(|position, at| {
+                let Some(socket) = at_mut(sockets, position) else { return };
                 for membership in socket.tags.as_mut_slice() {
                     if membership.tag == number {
                         membership.at = at;
@@ -164,13 +168,13 @@ impl Roster {
         }
     }
 
-    /// All sockets, oldest first.
-    pub(crate) fn oldest_first(&self) -> impl DoubleEndedIterator<Item = Key> {
+    /// The positions of all sockets, oldest first.
+    pub(crate) fn oldest_first(&self) -> impl DoubleEndedIterator<Item = u32> {
         self.sockets.iter()
     }
 
-    /// The sockets with a tag, oldest first.
-    pub(crate) fn tagged(&self, name: &str) -> impl Iterator<Item = Key> {
+    /// Those of the sockets with a tag, oldest first.
+    pub(crate) fn tagged(&self, name: &str) -> impl Iterator<Item = u32> {
         let number = self.numbers.get(name);
         let tag = number.and_then(|&number| self.tags[number as usize].as_ref());
         tag.into_iter().flat_map(|tag| tag.members.iter())
@@ -183,6 +187,11 @@ impl Roster {
             .iter()
             .filter_map(|membership| self.tags[membership.tag as usize].as_ref().map(|tag| &*tag.name))
     }
+}
+
+fn at_mut(sockets: &mut Slab<Socket>, position: u32) -> Option<&mut Socket> {
+    let key = sockets.key_at(position)?;
+    sockets.get_mut(key)
 }
 
 #[cfg(test)]
@@ -198,6 +207,10 @@ mod tests {
             roster.add_tag(key, tag, sockets);
         }
         key
+    }
+
+    fn keys(sockets: &Slab<Socket>, positions: impl Iterator<Item = u32>) -> Vec<Key> {
+        positions.map(|position| sockets.key_at(position).unwrap()).collect()
     }
 
     fn leave(roster: &mut Roster, sockets: &mut Slab<Socket>, key: Key) {
@@ -219,9 +232,9 @@ mod tests {
             }
         }
         let all: Vec<Key> = expected.iter().map(|(_, key)| *key).collect();
-        assert_eq!(roster.oldest_first().collect::<Vec<_>>(), all);
+        assert_eq!(keys(&sockets, roster.oldest_first()), all);
         let even: Vec<Key> = expected.iter().filter(|(n, _)| n % 2 == 0).map(|(_, key)| *key).collect();
-        assert_eq!(roster.tagged("even").collect::<Vec<_>>(), even);
+        assert_eq!(keys(&sockets, roster.tagged("even")), even);
         for key in all {
             leave(&mut roster, &mut sockets, key);
         }
@@ -244,6 +257,6 @@ mod tests {
         assert_eq!(names(&roster, &sockets), ["", "a"]);
         assert!(roster.add_tag(key, "b", &mut sockets));
         assert_eq!(names(&roster, &sockets), ["", "a", "b"]);
-        assert_eq!(roster.tagged("").collect::<Vec<_>>(), [key]);
+        assert_eq!(keys(&sockets, roster.tagged("")), [key]);
     }
 }

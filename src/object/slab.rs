@@ -85,6 +85,14 @@ impl<T> Slab<T> {
         }
     }
 
+    /// The key of the record that is at this position now.
+    pub(crate) fn key_at(&self, index: u32) -> Option<Key> {
+        match self.entries.get(index as usize) {
+            Some(Entry::Occupied { generation, .. }) => Some(Key { index, generation: *generation }),
+            _ => None,
+        }
+    }
+
     pub(crate) fn keys(&self) -> impl Iterator<Item = Key> {
         self.entries.iter().enumerate().filter_map(|(index, entry)| match entry {
             Entry::Occupied { generation, .. } => Some(Key { index: index as u32, generation: *generation }),
@@ -108,6 +116,10 @@ mod tests {
         assert_eq!(slab.get_mut(first), None);
         assert_eq!(slab.remove(first), None);
         assert_eq!(slab.get(second), Some(&"second"));
+        assert_eq!(slab.key_at(second.index), Some(second));
+        slab.remove(second);
+        assert_eq!(slab.key_at(second.index), None);
+        assert_eq!(slab.key_at(second.index + 1), None);
     }
 
     #[test]

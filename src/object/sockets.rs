@@ -86,13 +86,13 @@ impl Core {
         let objects = self.objects.borrow();
         let Some(object) = objects.get(object) else { return Vec::new() };
         let sockets = self.sockets.borrow();
-        let handle = |key: Key| {
-            let identity = sockets.get(key).map_or(0, |socket| socket.identity);
-            WebSocket::accepted(self.clone(), key, identity)
+        let handle = |position: u32| {
+            let key = sockets.key_at(position)?;
+            Some(WebSocket::accepted(self.clone(), key, sockets.get(key)?.identity))
         };
         match tag {
-            Some(tag) => object.roster.tagged(tag).map(handle).collect(),
-            None => object.roster.oldest_first().rev().map(handle).collect(),
+            Some(tag) => object.roster.tagged(tag).filter_map(handle).collect(),
+            None => object.roster.oldest_first().rev().filter_map(handle).collect(),
         }
     }
 
