@@ -9,7 +9,7 @@ use support::client::Client;
 use support::fake::Fake;
 use support::frames::{CONTINUATION, Heard, TEXT, closed, text};
 use support::http::{get, post, upgrade};
-use support::room::{At, hook, inside, log, room_on, rooms, script};
+use support::room::{At, hook, inside, log, room_like, room_on, rooms, script};
 use support::story::{PLACEMENTS, Placement, Story, everywhere};
 
 #[test]
@@ -27,6 +27,27 @@ fn connections_are_where_they_should_be_and_end_there() {
         assert_eq!(story.held(), [asked, 0], "{placement:?}");
         assert_eq!(story.sockets(), 0);
     });
+}
+
+/// Found by 131,072 sockets: objects that happened to live together filled their shard, and whoever came to it waited.
+#[test]
+fn a_shard_with_its_part_of_all_connections_lets_further_sockets_stay_where_they_were_accepted() {
+    let builder = rooms(|settings| settings.sockets_per_object_max = 6).connections_max(60);
+    let mut fake = Fake::new(builder, 2);
+    let room = |letter| room_like(&mut fake, &format!("/room/{letter}"), 1);
+    let rooms = ["a", "b", "c", "d", "e", "f"].map(room);
+    let asked = fake.shards[0].held_places();
+    let clients: Vec<Client> =
+        rooms.iter().flat_map(|room| [room; 6]).map(|room| fake.open_at(0, room)).collect();
+    assert_eq!([fake.shards[0].held_places() - asked, fake.shards[1].held_places()], [6, 30]);
+    for (n, client) in clients.iter().enumerate() {
+        client.text(format!("shout {n}"));
+    }
+    fake.settle();
+    for (n, client) in clients.iter().enumerate() {
+        let room = n / 6 * 6;
+        assert_eq!(client.texts(), (room..room + 6).map(|n| n.to_string()).collect::<Vec<_>>());
+    }
 }
 
 #[test]

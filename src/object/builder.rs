@@ -93,6 +93,7 @@ impl WorldBuilder {
     /// Fixes the number of shards; worlds are then made one a thread.
     pub fn build(self, shards: u16) -> WorldPlan {
         let counters = (0..shards).map(|_| Arc::new(ShardCounters::new(self.classes.len()))).collect();
+        let home_connections = self.settings.home_connections(self.connections_max, shards.into());
         WorldPlan {
             watches: (0..shards).map(|_| Arc::default()).collect(),
             shared: Arc::new(Shared {
@@ -106,6 +107,7 @@ impl WorldBuilder {
                 worker: self.worker,
                 directory: Arc::new(Directory::new(self.connections_max)),
                 shards,
+                home_connections,
                 counters,
             }),
         }

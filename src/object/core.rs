@@ -45,6 +45,8 @@ pub(crate) struct Shared {
     /// Present when the connections of one address are limited.
     pub(crate) addresses: Option<Addresses>,
     pub(crate) shards: u16,
+    /// Connections from which on a shard takes none over from others.
+    pub(crate) home_connections: usize,
     /// Of each shard.
     pub(crate) counters: Vec<Arc<ShardCounters>>,
 }

@@ -20,7 +20,8 @@ impl Core {
         let (objects, sockets) = (self.objects.borrow(), self.sockets.borrow());
         let key = sockets.get(name.0).filter(|socket| !socket.is_standard())?.object;
         let object = objects.get(key)?;
-        if object.roster.len() <= self.settings().crowd_sockets {
+        let has_room = self.counters.connections.get() < self.shared.home_connections as u64;
+        if has_room && object.roster.len() <= self.settings().crowd_sockets {
             return None;
         }
         let auto_response = object.auto_response.as_ref().map(|auto| auto.pair.clone());
@@ -159,7 +160,7 @@ impl Core {
         {
             let (objects, sockets) = (self.objects.borrow(), self.sockets.borrow());
             let Some(object) = objects.get(object) else { return };
-            if object.roster.len() <= self.settings().crowd_sockets && self.shared.shards == 1 {
+            if self.shared.shards == 1 {
                 return;
             }
             let members = object.roster.oldest_first().filter_map(|position| sockets.key_at(position));

@@ -7,8 +7,9 @@ use crate::object::{DeflateSettings, Settings};
 use crate::shard::ShardSettings;
 use crate::wire::{DeflateTerms, HeadLimits, SessionLimits};
 
-/// Slots of a shard beyond the sockets of the largest object, for requests that are on their way to it.
-const SPARE_SLOTS: usize = 1_024;
+/// Slots of a shard beyond what it has to hold, for requests that are on their way to it, and because connections come
+/// to the shards at random: six standard deviations of a million.
+const SPARE_SLOTS: usize = 4_096;
 
 /// What each world may do.
 pub(super) fn world_settings(config: &Config) -> Settings {
@@ -66,13 +67,15 @@ fn deflate_settings(deflate: &Deflate) -> DeflateSettings {
     }
 }
 
-/// Rings that each of `shards` shards needs. A shard must be able to hold its part of all connections, and the
-/// largest object whole, since an object's sockets live on its home shard.
+/// Rings that each of `shards` shards needs: for what it may have taken over from others before it takes no more, and
+/// then its part of all that are still to come. A shard without a slot would leave its clients waiting, whatever room
+/// others have.
 pub(super) fn rings_per_shard(config: &Config, shards: usize, slots_per_ring: usize) -> usize {
-    let limits = &config.limits;
-    let part = limits.connections.div_ceil(shards.max(1));
-    let largest_object = limits.connections.min(limits.connections_per_object + SPARE_SLOTS);
-    part.max(largest_object).div_ceil(slots_per_ring.max(1)).max(1)
+    let connections = config.limits.connections;
+    let taken_over = world_settings(config).home_connections(connections, shards);
+    let still_to_come = (connections - taken_over).div_ceil(shards.max(1));
+    let spare = if shards > 1 { SPARE_SLOTS } else { 0 };
+    (taken_over + still_to_come + spare).div_ceil(slots_per_ring.max(1)).max(1)
 }
 
 /// The settings of a shard on each of `cores`.
@@ -100,9 +103,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_shard_can_hold_the_largest_object_whole() {
+    fn every_shard_can_hold_what_it_takes_over_and_its_part_of_the_rest() {
         let config = Config::default();
-        for (shards, slots, rings) in [(1, 16_384, 8), (2, 16_384, 4), (16, 16_384, 3), (2, 1_024, 64)] {
+        for (shards, slots, rings) in [(1, 16_384, 8), (2, 16_384, 7), (16, 16_384, 3), (2, 1_024, 100)] {
             assert_eq!(rings_per_shard(&config, shards, slots), rings, "{shards} shards of {slots} slots");
         }
     }
