@@ -147,18 +147,43 @@ impl Town {
         self.every_socket_has_ended();
     }
 
-    /// The server shuts down, and clients that are well are told so and answer.
+    /// The server shuts down, and clients that are well hear what was said and what waits in batches, are told so and
+    /// answer.
     fn drain(&mut self) {
+        if !self.rules.output_is_tight {
+            self.leave_batches_waiting();
+        }
         self.rules.is_draining.set(true);
-        let well: Vec<usize> = (0..self.clients.len()).filter(|at| is_well(&self.clients[*at])).collect();
         for (at, shard) in self.driver.shards.iter().enumerate() {
             witness::with(|witness| witness.drains(at));
             shard.world.begin_drain();
         }
+        let well: Vec<(usize, usize)> = (0..self.clients.len())
+            .filter(|at| is_well(&self.clients[*at]))
+            .map(|at| (at, witness::with(|w| w.sockets.get(&(at as u32)).map_or(0, |s| s.said.len()))))
+            .collect();
         self.calm(CALM_MS);
-        for client in well.into_iter().map(|at| &self.clients[at]) {
-            let (number, heard) = (client.number, client.heard_close);
-            assert!(heard == Some(1_001), "client {number} hears {heard:?} when the server shuts down");
+        for (at, said) in well {
+            let client = &self.clients[at];
+            let (number, close, heard) = (client.number, client.heard_close, client.said_heard);
+            assert!(close == Some(1_001), "client {number} hears {close:?} when the server shuts down");
+            assert!(
+                heard >= said || self.rules.output_is_tight,
+                "lost: client {number} has heard {heard} of {said} texts when the server shuts down"
+            );
+        }
+    }
+
+    /// Has something wait that is not due yet.
+    fn leave_batches_waiting(&mut self) {
+        let Town { clients, random, plan, rules, driver, .. } = self;
+        if plan.batching.is_some() {
+            clients
+                .iter_mut()
+                .filter(|client| is_well(client))
+                .for_each(|client| speech::push(client, plan, rules, random));
+            driver.settle();
+            self.look();
         }
     }
 

@@ -25,6 +25,14 @@ pub fn say(client: &mut Client, plan: &Plan, rules: &Rules, random: &mut Random)
     send(client, TEXT, text.as_bytes(), plan.fragmented, rules, random);
 }
 
+/// A message that asks for nothing but a batch.
+pub fn push(client: &mut Client, plan: &Plan, rules: &Rules, random: &mut Random) {
+    client.sent += 1;
+    let text = format!("{}:{} push 2", client.number, client.sent);
+    send(client, TEXT, text.as_bytes(), plan.fragmented, rules, random);
+    finish(client);
+}
+
 /// What a message has at most that is not padded, as a part of an envelope.
 const PART_BYTES_MAX: usize = 35;
 
