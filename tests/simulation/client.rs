@@ -214,6 +214,8 @@ impl Client {
         let is_excused = rules.shard_output_is_tight
             || rules.silence_ms.is_some_and(|ms| silent_ms >= ms)
             || self.sent_close.is_some() && silent_ms >= rules.close_ms
+            // Whoever is ended for want of memory is told so when its object comes to it, but waits no longer than that.
+            || rules.waiting_is_tight && silent_ms >= rules.close_ms
             // A Close that waits behind other output has only so long to be answered.
             || self.closed_by_object_ms().is_some_and(|ms| now.saturating_sub(ms) >= rules.close_ms)
             || is_slow && (rules.objects_may_fail() || rules.output_is_tight)
