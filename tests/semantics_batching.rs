@@ -203,6 +203,35 @@ fn what_waits_for_a_socket_leaves_before_its_close() {
     });
 }
 
+/// The object does not know that the client has closed it as well.
+#[test]
+fn what_waits_leaves_before_a_close_that_crosses_the_clients_own() {
+    everywhere(10_000, |story, placement| {
+        let alice = story.open("alice");
+        hook(At::Message, |ctx, ws| {
+            ctx.batch(None).push("one")?;
+            ws.unwrap().batch().push("two")?;
+            Ok(ws.unwrap().close(4_000, "over")?)
+        });
+        alice.text("anything").close(1_000, "");
+        story.fake.settle();
+        let told = [batch(&["one"]), batch(&["two"]), closed(4_000, "over")];
+        assert_eq!(alice.heard()[..3], told, "{placement:?}");
+        support::room::unhook(At::Message);
+        // One that knows of it answers, and what waits for all is due when it was.
+        let [alice, bob] = ["alice", "bob"].map(|name| story.open(name));
+        push(&mut story.fake, &bob, &["three"]);
+        hook(At::Close, |_, ws| Ok(ws.unwrap().close(4_001, "so be it")?));
+        alice.close(1_000, "");
+        story.fake.settle();
+        assert_eq!(alice.heard()[..1], [closed(4_001, "so be it")], "{placement:?}");
+        assert_eq!(bob.heard(), []);
+        story.fake.advance(DELAY_MS);
+        assert_eq!(bob.heard(), [batch(&["three"])]);
+        support::room::unhook(At::Close);
+    });
+}
+
 /// What was pushed is as good as sent: it belongs to the object, not to the instance.
 #[test]
 fn what_a_failing_handler_has_pushed_leaves_before_its_end() {

@@ -5,12 +5,16 @@
 
 mod support;
 
+#[path = "simulation/batches.rs"]
+mod batches;
 #[path = "simulation/client.rs"]
 mod client;
 #[path = "simulation/driver.rs"]
 mod driver;
 #[path = "simulation/ending.rs"]
 mod ending;
+#[path = "simulation/envelope.rs"]
+mod envelope;
 #[path = "simulation/inspect.rs"]
 mod inspect;
 #[path = "simulation/kernel.rs"]

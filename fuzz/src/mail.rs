@@ -10,10 +10,15 @@ use super::support::http::take_reply;
 /// SEMANTICS.md 8, "lost connection".
 const LOST: &str = r#"1006 "WebSocket disconnected without sending Close frame." false"#;
 
+/// A text that begins as an envelope may be what a client had its room say, of the few bytes that it has for that.
+const ECHO_BYTES_MAX: usize = 100;
+
 /// One client, and what it has heard.
 pub struct Correspondent {
     pub client: Client,
     pub name: String,
+    /// Its room batches in MessagePack, and not in JSON.
+    pub is_packing: bool,
     is_open: bool,
     has_close: bool,
     /// The last number heard of each sender.
@@ -21,8 +26,27 @@ pub struct Correspondent {
 }
 
 impl Correspondent {
-    pub fn new(client: Client, name: String) -> Correspondent {
-        Correspondent { client, name, is_open: false, has_close: false, heard: HashMap::new() }
+    pub fn new(client: Client, name: String, is_packing: bool) -> Correspondent {
+        Correspondent { client, name, is_packing, is_open: false, has_close: false, heard: HashMap::new() }
+    }
+
+    /// Sends texts in one envelope.
+    pub fn send_batch(&self, texts: &[String]) {
+        let elements: Vec<&str> = ["batch/1"].into_iter().chain(texts.iter().map(String::as_str)).collect();
+        if self.is_packing {
+            self.client.binary(rmp_serde::to_vec(&elements).expect("texts are MessagePack"));
+        } else {
+            self.client.text(serde_json::to_string(&elements).expect("texts are JSON"));
+        }
+    }
+
+    /// Sends what begins as an envelope does.
+    pub fn send_nearly_batch(&self, rest: &[u8]) {
+        if self.is_packing {
+            self.client.binary([b"\x92\xA7batch/1", rest].concat());
+        } else {
+            self.client.text(format!("[\"batch/1\"{}", String::from_utf8_lossy(rest)));
+        }
     }
 
     /// Reads what has come.
@@ -48,6 +72,16 @@ impl Correspondent {
             let is_control = matches!(frame, Heard::Ping(_) | Heard::Pong(_));
             assert!(!self.has_close || is_control, "{} hears {frame:?} behind a Close", self.name);
             match frame {
+                Heard::Text(text) if text.starts_with("[\"batch/") => {
+                    let texts: Option<Vec<String>> = serde_json::from_str(&text).ok();
+                    let texts = texts.filter(|texts| texts.len() > 1 && texts[0] == "batch/1");
+                    assert!(texts.is_some() || text.len() <= ECHO_BYTES_MAX, "a broken envelope: {text}");
+                    texts.iter().for_each(|texts| self.envelope(texts));
+                }
+                Heard::Binary(bytes) if bytes.get(3..11) == Some(b"\xA7batch/1") => {
+                    let texts: Vec<String> = rmp_serde::from_slice(&bytes).expect("an envelope");
+                    self.envelope(&texts);
+                }
                 Heard::Text(text) => self.text(&text),
                 Heard::Close(..) => self.has_close = true,
                 _ => {}
@@ -57,8 +91,15 @@ impl Correspondent {
         assert!(!peer.server_fin || peer.to_client.is_empty(), "FIN within a frame");
     }
 
+    fn envelope(&mut self, texts: &[String]) {
+        assert!(texts.len() > 1, "an envelope without a message");
+        assert_eq!(texts[0], "batch/1");
+        texts[1..].iter().for_each(|text| self.text(text));
+    }
+
     fn text(&mut self, text: &str) {
-        if let Some((sender, number)) = numbered(text) {
+        // What objects say by themselves is padded.
+        if let Some((sender, number)) = text.split(' ').next().and_then(numbered) {
             let last = self.heard.insert(sender.to_owned(), number);
             assert!(last.is_none_or(|last| last < number), "{}: {text} behind {last:?}", self.name);
         }

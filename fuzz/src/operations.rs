@@ -27,6 +27,9 @@ const SOCKETS_PER_OBJECT_MAX: usize = 6;
 /// Longer than every patience and every script together.
 const ALL_IS_OVER_MS: u64 = 400_000;
 
+/// How long a batch waits.
+const BATCH_DELAY_MS: u64 = 50;
+
 const TIMES_MS: [u64; 8] = [1, 60, 100, 1_000, 5_000, 10_000, 26_000, 90_000];
 const ROOMS: [&str; 4] = ["/a", "/b", "/latest/a", "/kept/a"];
 
@@ -124,7 +127,7 @@ impl Town {
         }
         unhook(At::New);
         script(At::New, "");
-        drop(log());
+        drop((log(), api::pushed()));
         Town { fake, people: Vec::new(), ledger: Ledger::default(), todo, number: 0, ticks: false }
     }
 
@@ -146,11 +149,12 @@ impl Town {
             12 => self.program(choices),
             13 => self.todo.borrow_mut().push_back(api::Call::choose(choices)),
             14 => self.close(choices),
-            _ => {
-                if choices.below(8) == 7 {
-                    self.fake.shards.iter().for_each(|shard| shard.world.begin_drain());
-                }
-            }
+            _ => match choices.below(8) {
+                7 => self.fake.shards.iter().for_each(|shard| shard.world.begin_drain()),
+                4..=6 => self.say_batch(choices),
+                3 => self.nearly_batch(choices),
+                _ => self.fake.advance(BATCH_DELAY_MS),
+            },
         }
         self.look();
     }
@@ -174,7 +178,7 @@ impl Town {
         let name = format!("c{}", self.people.len());
         let (room, tag) = (choices.pick(&ROOMS), choices.below(4));
         client.bytes(upgrade(&format!("{room}?name={name}&tag=all&tag=t{tag}"), ""));
-        self.people.push(Correspondent::new(client, name));
+        self.people.push(Correspondent::new(client, name, room.starts_with("/latest/")));
     }
 
     fn person(&self, choices: &mut Choices<'_>) -> Option<&Correspondent> {
@@ -199,6 +203,25 @@ impl Town {
             _ => format!("say {name}:{number}; close {}; log {name}:{number}", 3000 + choices.below(256)),
         };
         person.client.text(tail);
+    }
+
+    /// Numbered texts in one envelope.
+    fn say_batch(&mut self, choices: &mut Choices<'_>) {
+        let first = self.number + 1;
+        self.number += 1 + choices.below(6) as u64;
+        let verb = choices.pick(&["say", "shout", "panic; log", "sleep 60; say"]);
+        let Some(person) = self.person(choices) else { return };
+        let texts = (first..=self.number).map(|number| format!("{verb} {}:{number}", person.name));
+        person.send_batch(&texts.collect::<Vec<_>>());
+    }
+
+    /// An envelope that may or may not be right.
+    fn nearly_batch(&mut self, choices: &mut Choices<'_>) {
+        let count = choices.below(32);
+        let rest = choices.take(count);
+        if let Some(person) = self.person(choices) {
+            person.send_nearly_batch(rest);
+        }
     }
 
     /// A frame that may or may not be right.
@@ -317,6 +340,8 @@ impl Town {
         }
         self.fake.advance(ALL_IS_OVER_MS);
         self.ledger.note(log());
+        let sent = self.fake.shards.iter().map(|shard| shard.counters.batched_messages_sent.get());
+        assert_eq!(sent.sum::<u64>(), api::pushed(), "what was put into batches has left in batches");
         for (at, shard) in self.fake.shards.iter().enumerate() {
             assert_eq!(shard.held_places(), 0, "shard {at} holds descriptors of clients that are gone");
             assert_eq!(shard.counters.connections.get(), 0, "shard {at} counts connections that are gone");

@@ -21,6 +21,7 @@ use super::broadcast::Broadcast;
 use super::core::Core;
 use super::error::ApiError;
 use super::message::Message;
+use super::planted::{Bug, is_planted};
 use super::slab::Key;
 use super::timers::Timer;
 use crate::wire::{BatchFormat, BatchWriter, encode_batch_item};
@@ -169,7 +170,7 @@ impl Core {
             self.send_batch(key, due);
         }
         if let Some(object) = self.objects.borrow_mut().get_mut(key) {
-            object.has_batch_timer = false;
+            object.has_batch_timer = is_planted(Bug::BatchTimerOnce) && object.has_batches();
         }
         self.time_batches(key);
         if self.mailbox_of(key).is_quiet() {

@@ -93,7 +93,9 @@ impl<'a> Broadcast<'a> {
 
 impl Core {
     fn broadcast(self: &Rc<Core>, broadcast: Broadcast<'_>) -> usize {
-        self.flush_batch(broadcast.object, broadcast.tag.map_or(Address::Everyone, Address::Tag));
+        if !is_planted(Bug::BroadcastOvertakesBatch) {
+            self.flush_batch(broadcast.object, broadcast.tag.map_or(Address::Everyone, Address::Tag));
+        }
         self.broadcast_now(broadcast)
     }
 

@@ -135,7 +135,8 @@ impl Core {
     /// How long the object must be idle to be dropped; `None` when it must stay.
     fn idle_time(&self, object: &Object) -> Option<u64> {
         // SEMANTICS 2: a batch that waits is a timer that is pending.
-        if object.tick_ms.is_some() || object.has_batches() {
+        let is_waiting = object.has_batches() && !is_planted(Bug::BatchesLostAtHibernation);
+        if object.tick_ms.is_some() || is_waiting {
             return None;
         }
         match self.settings().hibernation_idle_ms {
@@ -200,7 +201,10 @@ impl Core {
         if let Some(object) = self.objects.borrow_mut().get_mut(key) {
             object.tick_ms = None;
             object.tick_number += 1;
-            object.batches.take_if(|batches| batches.is_empty());
+            let lost = object
+                .batches
+                .take_if(|batches| batches.is_empty() || is_planted(Bug::BatchesLostAtHibernation));
+            self.forget_batches(lost.as_deref());
             if std::mem::take(&mut object.is_constructed) {
                 let awake = &self.counters.namespaces[usize::from(object.class)].awake;
                 awake.set(awake.get() - 1);

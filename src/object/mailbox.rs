@@ -236,6 +236,13 @@ impl Mailbox {
         (self.waiting_events.get(), self.waiting_bytes.get())
     }
 
+    /// Whether the handler that runs was told that this socket has ended.
+    pub(crate) fn is_told_of_end(&self, socket: Key) -> bool {
+        let current = self.current.borrow();
+        let is_end = |current: &&Current| matches!(current.kind, Running::Close | Running::Error);
+        current.as_ref().filter(is_end).is_some_and(|current| current.socket == Some(socket))
+    }
+
     /// Nothing waits, nothing runs, nothing pins the object.
     pub(crate) fn is_quiet(&self) -> bool {
         self.is_empty() && self.current.borrow().is_none() && self.pins.get() == 0

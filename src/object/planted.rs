@@ -40,6 +40,12 @@ pub enum Bug {
     HandOffLosesBytes,
     /// Of the messages under one key the oldest waits, and not the newest.
     OldestKept,
+    /// A batch that waits keeps nobody awake, and goes with the instance.
+    BatchesLostAtHibernation,
+    /// A broadcast does not have the batch for its address leave before it.
+    BroadcastOvertakesBatch,
+    /// The timer of an object's batches comes once, also when others are due later.
+    BatchTimerOnce,
 }
 
 #[cfg(feature = "planted-bugs")]

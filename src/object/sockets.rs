@@ -177,17 +177,22 @@ impl Core {
     }
 
     pub(crate) fn close(self: &Rc<Core>, key: Key, code: Option<u16>, reason: &str) -> Result<(), ApiError> {
-        let (is_done, completes) = match self.sockets.borrow().get(key) {
+        let (is_done, progress, object) = match self.sockets.borrow().get(key) {
             Some(socket) => {
                 let is_done = socket.closed_by_application || matches!(socket.link, Link::Gone);
-                (is_done, socket.close.received)
+                (is_done, socket.close, socket.object)
             }
-            None => (true, false),
+            None => return Ok(()),
         };
         if is_done {
             return Ok(());
         }
-        if completes {
+        if progress.received {
+            // The client was first. An object that has not been told of it closes the socket as any other: what it has
+            // pushed comes before the Close.
+            if !progress.sent && !self.mailbox_of(object).is_told_of_end(key) {
+                self.flush_batches_for(key);
+            }
             // SEMANTICS 4: whatever code arrived may be given back. One that may not be on the wire (1005, 1006)
             // is answered by a Close without a code.
             let code = code.filter(|code| close::is_allowed_on_wire(*code));

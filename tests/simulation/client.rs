@@ -5,6 +5,9 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use dormouse::BatchFormat;
+
+use super::envelope;
 use super::latest::Latest;
 use super::pipe;
 use super::rules::Rules;
@@ -28,6 +31,9 @@ pub const OBJECT_CODES_FIRST: u16 = 3_000;
 pub const OBJECT_CODES_END: u16 = 3_100;
 pub const CLIENT_CODE: u16 = 4_000;
 pub const ANSWER_CODE: u16 = 4_999;
+
+/// RFC 6455 7.4.1: what a broken envelope is answered with.
+const INVALID_PAYLOAD: u16 = 1_007;
 
 /// Verbs whose answer goes to the sender.
 const ANSWERED: [&str; 7] = ["echo", "large", "all", "each", "sleep", "get", "call"];
@@ -65,6 +71,8 @@ pub struct Client {
     pub is_rude: bool,
     pub has_vanished: bool,
     pub has_stalled: bool,
+    /// Its last word was an envelope that is none.
+    pub has_broken_envelope: bool,
     pub rules: Rc<Rules>,
     /// The server has ended the connection.
     pub is_over: bool,
@@ -96,6 +104,7 @@ impl Client {
             is_rude: false,
             has_vanished: false,
             has_stalled: false,
+            has_broken_envelope: false,
             rules,
             is_over: false,
             transcript: Vec::new(),
@@ -111,6 +120,12 @@ impl Client {
         let pipe = self.pipe.borrow();
         let is_gone = pipe.client_fin || pipe.client_reset || pipe.server_closed || self.has_vanished;
         self.refused.is_none() && self.sent_close.is_none() && !is_gone && !self.is_over
+    }
+
+    /// It has sent a broken envelope, and nothing explains that it has not been told so.
+    pub fn waits_for_1007(&self) -> bool {
+        let is_gone = self.is_over || self.has_vanished || self.pipe.borrow().client_reset;
+        self.has_broken_envelope && self.is_open && self.heard_close.is_none() && !is_gone
     }
 
     fn breaks(&self, rule: &str) {
@@ -160,20 +175,23 @@ impl Client {
 
     /// The first frame, if it is whole, its payload inflated.
     fn next_frame(&mut self, down: &mut [u8]) -> Option<(Heard, usize)> {
-        const COMPRESSED_TEXT: u8 = 0xC0 | TEXT;
-        let Some(squeeze) = self.squeeze.as_mut().filter(|_| down.first() == Some(&COMPRESSED_TEXT)) else {
-            return server_frame(down);
-        };
+        const COMPRESSED: [u8; 2] = [0xC0 | TEXT, 0xC0 | BINARY];
+        let first = down.first().copied().filter(|first| COMPRESSED.contains(first));
+        let Some((first, squeeze)) = first.zip(self.squeeze.as_mut()) else { return server_frame(down) };
         // What is compressed is binary, until it is inflated.
         down[0] = 0x80 | BINARY;
         let frame = server_frame(down);
-        down[0] = COMPRESSED_TEXT;
+        down[0] = first;
         let (Heard::Binary(payload), length) = frame? else { unreachable!("its opcode says binary") };
-        let text = squeeze.inflate(&payload).and_then(|text| String::from_utf8(text).ok());
-        if text.is_none() {
+        let plain = squeeze.inflate(&payload);
+        let heard = match plain {
+            Some(bytes) if first == COMPRESSED[1] => Some(Heard::Binary(bytes)),
+            plain => plain.and_then(|text| String::from_utf8(text).ok()).map(Heard::Text),
+        };
+        if heard.is_none() {
             self.breaks("hears a compressed message that is none");
         }
-        Some((Heard::Text(text.unwrap_or_default()), length))
+        Some((heard.unwrap_or(Heard::Text(String::new())), length))
     }
 
     /// The server has ended the connection. Without a Close it may do so only for a reason.
@@ -196,6 +214,8 @@ impl Client {
         let is_excused = rules.shard_output_is_tight
             || rules.silence_ms.is_some_and(|ms| silent_ms >= ms)
             || self.sent_close.is_some() && silent_ms >= rules.close_ms
+            // Whoever is ended for want of memory is told so when its object comes to it, but waits no longer than that.
+            || rules.waiting_is_tight && silent_ms >= rules.close_ms
             // A Close that waits behind other output has only so long to be answered.
             || self.closed_by_object_ms().is_some_and(|ms| now.saturating_sub(ms) >= rules.close_ms)
             || is_slow && (rules.objects_may_fail() || rules.output_is_tight)
@@ -232,6 +252,14 @@ impl Client {
             self.breaks(&format!("{frame:?} comes behind a Close"));
         }
         match frame {
+            Heard::Text(text)
+                if self.rules.batching == Some(BatchFormat::Json) && envelope::is_json(&text) =>
+            {
+                self.hears_envelope(BatchFormat::Json, text.as_bytes());
+            }
+            Heard::Binary(bytes) if self.rules.batching == Some(BatchFormat::MessagePack) => {
+                self.hears_envelope(BatchFormat::MessagePack, &bytes);
+            }
             Heard::Text(text) => self.hears_text(&text),
             Heard::Pong(payload) => {
                 let number: u32 = String::from_utf8_lossy(&payload).parse().unwrap_or(0);
@@ -286,7 +314,9 @@ impl Client {
             _ if self.sent_close.is_some_and(|sent| sent == code || code == ANSWER_CODE) => {
                 self.hears_answer()
             }
-            _ if self.is_rude || self.rules.may_close(code) => {}
+            // A handler that is told of the error may choose another code.
+            ANSWER_CODE | INVALID_PAYLOAD if self.has_broken_envelope => {}
+            _ if self.rules.may_close(code) || self.is_rude && !self.has_broken_envelope => {}
             _ => self.breaks(&format!("is closed with {code} for nothing")),
         }
     }
@@ -333,20 +363,28 @@ impl Client {
         if text == AUTO_RESPONSE {
             return self.is_answered(Due::Auto, text);
         }
-        if self.rules.may_replace() {
-            self.hears_said(&Said::Text(text.to_owned()));
-            return self.hears_label(text);
+        self.hears_in_order(&Said::Text(text.to_owned()));
+        self.hears_label(text);
+    }
+
+    fn hears_envelope(&mut self, format: BatchFormat, payload: &[u8]) {
+        match envelope::read(format, payload) {
+            Some(texts) => self.hears_in_order(&Said::Batch(texts)),
+            None => self.breaks(&format!("hears a broken envelope: {}", payload.escape_ascii())),
         }
-        self.skip_to(&Said::Text(text.to_owned()));
+    }
+
+    fn hears_in_order(&mut self, said: &Said) {
+        if self.rules.may_replace() {
+            return self.hears_said(said);
+        }
+        self.skip_to(said);
         let next = self.next_said();
-        if next.as_ref() != Some(&Said::Text(text.to_owned())) {
-            let shown: String = text.chars().take(40).collect();
-            let kind = self.misplaced(text);
-            return self
-                .breaks(&format!("{kind}: hears {shown:?} where {} was said", shorten(next.as_ref())));
+        if next.as_ref() != Some(said) {
+            let (kind, shown) = (self.misplaced(said), shorten(Some(said)));
+            return self.breaks(&format!("{kind}: hears {shown} where {} was said", shorten(next.as_ref())));
         }
         self.said_heard += 1;
-        self.hears_label(text);
     }
 
     /// Whether it is an answer, and the one that is due.
@@ -378,11 +416,11 @@ impl Client {
         }
     }
 
-    /// What is wrong with a text that does not come next.
-    fn misplaced(&self, text: &str) -> &'static str {
+    /// What is wrong with what does not come next.
+    fn misplaced(&self, heard: &Said) -> &'static str {
         witness::with(|witness| {
             let Some(record) = witness.sockets.get(&self.number) else { return "invented" };
-            let at = record.said.iter().position(|said| *said == Said::Text(text.to_owned()));
+            let at = record.said.iter().position(|said| said == heard);
             match at {
                 None => "invented",
                 Some(at) if at < self.said_heard => "doubled",
@@ -395,6 +433,7 @@ impl Client {
 fn shorten(said: Option<&Said>) -> String {
     match said {
         Some(Said::Text(text)) => format!("{:?}", text.chars().take(40).collect::<String>()),
+        Some(Said::Batch(texts)) => format!("a batch of {texts:?}"),
         Some(Said::Close(code)) => format!("Close {code}"),
         None => "nothing".to_owned(),
     }

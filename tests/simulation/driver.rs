@@ -118,7 +118,10 @@ impl Driver {
             self.take_completions(shard);
             self.take_messages(shard);
         }
+        // Deadlines come before handlers.
+        witness::with(|witness| witness.old_batches_leave(shard));
         self.shards[shard].world.run();
+        witness::with(|witness| witness.holds_batches(shard, &self.shards[shard].counters));
         self.carry_out(shard);
         let Shard { world, places, .. } = &self.shards[shard];
         let (faults, random) = (&self.faults, &mut self.random);

@@ -6,7 +6,7 @@ use dormouse::object::{Counter, ShardCounters};
 use super::client::Client;
 use super::speech;
 use super::town::Town;
-use super::witness;
+use super::witness::{self, RoomRecord};
 use crate::support::random::Random;
 
 /// Longer than every patience and every sleep together, and the times over which failing objects back off.
@@ -51,10 +51,12 @@ impl Town {
         let may_replace = self.rules.may_replace();
         let mut missed = 0;
         for client in &self.clients {
+            let (number, is_waiting) = (client.number, client.waits_for_1007());
+            assert!(!is_waiting, "lost: a broken envelope of client {number} is answered by nothing");
             if is_well(client) {
                 let said = witness::with(|w| w.sockets.get(&client.number).map_or(0, |s| s.said.len()));
                 let heard_of = witness::with(|w| w.sockets.get(&client.number).map_or(0, |s| s.last_message));
-                let (number, heard, sent) = (client.number, client.said_heard, client.sent);
+                let (heard, sent) = (client.said_heard, client.sent);
                 missed += client.missed + said - heard;
                 assert!(
                     heard == said || may_drop || may_replace,
@@ -99,8 +101,10 @@ impl Town {
             let waits_for_answer = !client.due.is_empty() && !self.rules.may_drop();
             is_well(client) && (heard_of < client.sent || waits_for_answer || waits_for_pong)
                 || !client.is_over && client.refused.is_none() && !client.is_open && !client.is_rude
+                || client.waits_for_1007()
         };
-        self.clients.iter().any(waits) || witness::with(|w| w.rooms.values().any(|r| r.is_running))
+        let has_work = |room: &RoomRecord| room.is_running || !room.waiting.is_empty();
+        self.clients.iter().any(waits) || witness::with(|w| w.rooms.values().any(has_work))
     }
 
     /// Who may sleep sleeps, with its sockets.
@@ -112,6 +116,7 @@ impl Town {
         witness::with(|witness| {
             for (name, room) in &witness.rooms {
                 let may_stay = room.tick_ms.is_some()
+                    || !room.waiting.is_empty()
                     || room.lingering > 0
                     || room.is_running
                     || room.last_event_ms + idle_ms > witness.now.monotonic_ms;
@@ -142,17 +147,43 @@ impl Town {
         self.every_socket_has_ended();
     }
 
-    /// The server shuts down, and clients that are well are told so and answer.
+    /// The server shuts down, and clients that are well hear what was said and what waits in batches, are told so and
+    /// answer.
     fn drain(&mut self) {
+        if !self.rules.output_is_tight {
+            self.leave_batches_waiting();
+        }
         self.rules.is_draining.set(true);
-        let well: Vec<usize> = (0..self.clients.len()).filter(|at| is_well(&self.clients[*at])).collect();
-        for shard in &self.driver.shards {
+        for (at, shard) in self.driver.shards.iter().enumerate() {
+            witness::with(|witness| witness.drains(at));
             shard.world.begin_drain();
         }
+        let well: Vec<(usize, usize)> = (0..self.clients.len())
+            .filter(|at| is_well(&self.clients[*at]))
+            .map(|at| (at, witness::with(|w| w.sockets.get(&(at as u32)).map_or(0, |s| s.said.len()))))
+            .collect();
         self.calm(CALM_MS);
-        for client in well.into_iter().map(|at| &self.clients[at]) {
-            let (number, heard) = (client.number, client.heard_close);
-            assert!(heard == Some(1_001), "client {number} hears {heard:?} when the server shuts down");
+        for (at, said) in well {
+            let client = &self.clients[at];
+            let (number, close, heard) = (client.number, client.heard_close, client.said_heard);
+            assert!(close == Some(1_001), "client {number} hears {close:?} when the server shuts down");
+            assert!(
+                heard >= said || self.rules.output_is_tight,
+                "lost: client {number} has heard {heard} of {said} texts when the server shuts down"
+            );
+        }
+    }
+
+    /// Has something wait that is not due yet.
+    fn leave_batches_waiting(&mut self) {
+        let Town { clients, random, plan, rules, driver, .. } = self;
+        if plan.batching.is_some() {
+            clients
+                .iter_mut()
+                .filter(|client| is_well(client))
+                .for_each(|client| speech::push(client, plan, rules, random));
+            driver.settle();
+            self.look();
         }
     }
 

@@ -62,13 +62,12 @@ pub fn inspect(ctx: &Context, room: &str) {
 
 /// Whether the object closed this socket, and whether it may send to it all the same.
 fn refusal(ws: &WebSocket, client: u32) -> (bool, bool) {
-    let is_closed = witness::with(|witness| {
-        witness.sockets.get(&client).is_some_and(|record| record.closed_by_object.is_some())
-    });
+    let is_closed = witness::with(|witness| witness.has_closed(client));
     if !is_closed {
         return (false, true);
     }
     let result = ws.send("never");
+    witness::with(|witness| witness.speaks_to(client));
     // A close that came when the client was gone already was ignored, and so is this.
     let is_refused = result == Err(ApiError::SendAfterClose) || ws.ready_state() == ReadyState::Closed;
     (true, !is_refused)

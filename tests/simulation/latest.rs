@@ -14,7 +14,7 @@ pub struct Latest {
 fn key(said: &Said) -> Option<u64> {
     match said {
         Said::Text(text) => key_of(text),
-        Said::Close(_) => None,
+        Said::Batch(_) | Said::Close(_) => None,
     }
 }
 

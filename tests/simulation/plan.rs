@@ -1,8 +1,8 @@
 //! What a seed decides before its run begins: the engine's settings and how likely each fault is. Owns these
 //! draws; a fault that is off in one run and frequent in another meets more corners than one that is rare in all.
 
-use dormouse::SlowReader;
 use dormouse::object::Settings;
+use dormouse::{BatchFormat, SlowReader};
 
 use super::squeeze;
 use crate::support::random::Random;
@@ -69,6 +69,11 @@ pub struct Wishes {
     pub call: u32,
     pub pair: u32,
     pub retag: u32,
+    pub push: u32,
+    pub push_tag: u32,
+    pub push_own: u32,
+    pub push_late: u32,
+    pub flush: u32,
 }
 
 /// One run.
@@ -99,6 +104,10 @@ pub struct Plan {
     pub slow_constructor: u32,
     /// What becomes of what a slow reader cannot take.
     pub slow_reader: SlowReader,
+    /// Rooms batch, in this format.
+    pub batching: Option<BatchFormat>,
+    /// Percent of what a client says at once that comes in one envelope.
+    pub enveloped: u32,
     /// The server shuts down before everybody has left.
     pub ends_with_drain: bool,
     /// Event timeout that objects set.
@@ -136,7 +145,7 @@ impl Plan {
             wishes = Wishes { about: 30, aside: 10, echo: 1, put: 1, all: 1, close: 1, ..Wishes::default() };
             (habits.stall, habits.resume, habits.auto) = (20, 5, 0);
         }
-        Plan {
+        let plan = Plan {
             seed,
             shards: 1 + random.below(3) as u16,
             connections_max: if random.percent(10) { 3 } else { 1_000 },
@@ -154,11 +163,39 @@ impl Plan {
             failing_constructor: if random.percent(80) { 0 } else { 1 + random.below(20) as u32 },
             slow_constructor: chance(random, 30),
             slow_reader,
+            batching: None,
+            enveloped: 0,
             ends_with_drain: random.percent(20),
             event_timeout_ms: random.percent(40).then(|| 10 + random.below(200) as u64),
             has_large_messages: random.percent(40),
             settings,
-        }
+        };
+        plan.with_batches(random)
+    }
+
+    /// Has the rooms of some runs batch, and of some of these do little else.
+    fn with_batches(mut self, random: &mut Random) -> Plan {
+        self.batching = match random.below(100) {
+            0..15 => Some(BatchFormat::Json),
+            15..30 => Some(BatchFormat::MessagePack),
+            _ => return self,
+        };
+        self.enveloped = chance(random, 80);
+        let before = std::mem::take(&mut self.wishes);
+        let others = if random.percent(40) {
+            Wishes { echo: 2, all: 3, tagged: 3, close: 1, retag: 1, sleep: 1, ..Wishes::default() }
+        } else {
+            before
+        };
+        self.wishes = Wishes {
+            push: 10 + random.below(20) as u32,
+            push_tag: chance(random, 15),
+            push_own: chance(random, 15),
+            push_late: chance(random, 5),
+            flush: chance(random, 8),
+            ..others
+        };
+        self
     }
 
     /// The same run without what depends on when an object was constructed.
@@ -276,5 +313,6 @@ fn wishes(random: &mut Random) -> Wishes {
         retag: chance(random, 5),
         about: chance(random, 15),
         aside: chance(random, 8),
+        ..Wishes::default()
     }
 }

@@ -5,7 +5,7 @@ use dormouse::object::{Bug, plant};
 use super::plan::Plan;
 use super::run::{asleep_as_awake, run};
 
-pub const BUGS: [Bug; 17] = [
+pub const BUGS: [Bug; 20] = [
     Bug::BroadcastSkipsTheLast,
     Bug::PartialSendRepeatsAByte,
     Bug::AutoResponseOvertakes,
@@ -23,6 +23,9 @@ pub const BUGS: [Bug; 17] = [
     Bug::ResumesOnlyOne,
     Bug::HandOffLosesBytes,
     Bug::OldestKept,
+    Bug::BatchesLostAtHibernation,
+    Bug::BroadcastOvertakesBatch,
+    Bug::BatchTimerOnce,
 ];
 
 /// The first of so many seeds that finds a bug, and the rule that it breaks.

@@ -1,14 +1,17 @@
 //! The object of a simulation and the worker before it. Owns what happens around each event; what a message asks for
 //! is done by `verbs`. An object keeps nothing in itself, so that it may be dropped at any moment.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::time::Duration;
 
+use dormouse::object::WorldBuilder;
 use dormouse::{
-    Context, DurableObject, Env, Message, ProtocolError, Request, Response, Result, SlowReader, WebSocket,
-    WebSocketPair, WebSocketRequestResponsePair, Worker,
+    Batch, BatchFormat, Batching, Context, DurableObject, Env, Message, ProtocolError, Request, Response,
+    Result, SlowReader, WebSocket, WebSocketPair, WebSocketRequestResponsePair, Worker,
 };
 
+use super::batches;
 use super::client::ANSWER_CODE;
 use super::inspect::{client_of, inspect};
 use super::running::{Constructing, Kind, Running};
@@ -19,13 +22,35 @@ use crate::support::random::Random;
 /// Under this name the objects are bound.
 pub const BINDING: &str = "ROOM";
 
-/// What a room does with what a slow reader cannot take.
-pub const CLOSES: u8 = 0;
-pub const DROPS: u8 = 1;
-pub const KEEPS: u8 = 2;
+/// What a room does with what a slow reader cannot take,
+const CLOSES: u8 = 0;
+const DROPS: u8 = 1;
+const KEEPS: u8 = 2;
+const POLICY: u8 = 3;
+
+/// and how it batches, if it does.
+const BATCHES: u8 = 4;
+const PACKS: u8 = 8;
+
+/// Binds the rooms of a run.
+pub fn bind(builder: WorldBuilder, policy: SlowReader, batching: Option<BatchFormat>) -> WorldBuilder {
+    use BatchFormat::{Json, MessagePack};
+    use SlowReader::{Close, DropNewest, KeepLatest};
+    match (policy, batching) {
+        (Close, None) => builder.namespace::<Room<CLOSES>>(BINDING),
+        (DropNewest, None) => builder.namespace::<Room<DROPS>>(BINDING),
+        (KeepLatest, None) => builder.namespace::<Room<KEEPS>>(BINDING),
+        (Close, Some(Json)) => builder.namespace::<Room<{ CLOSES | BATCHES }>>(BINDING),
+        (DropNewest, Some(Json)) => builder.namespace::<Room<{ DROPS | BATCHES }>>(BINDING),
+        (KeepLatest, Some(Json)) => builder.namespace::<Room<{ KEEPS | BATCHES }>>(BINDING),
+        (Close, Some(MessagePack)) => builder.namespace::<Room<{ CLOSES | PACKS }>>(BINDING),
+        (DropNewest, Some(MessagePack)) => builder.namespace::<Room<{ DROPS | PACKS }>>(BINDING),
+        (KeepLatest, Some(MessagePack)) => builder.namespace::<Room<{ KEEPS | PACKS }>>(BINDING),
+    }
+}
 
 /// An object that does as its messages say.
-pub struct Room<const POLICY: u8> {
+pub struct Room<const KIND: u8> {
     ctx: Context,
     env: Env,
     life: Life,
@@ -75,7 +100,7 @@ pub fn scripted_panic() -> ! {
     panic!("a scripted panic");
 }
 
-impl<const POLICY: u8> Room<POLICY> {
+impl<const KIND: u8> Room<KIND> {
     fn begin(&self, kind: Kind) -> Running {
         let running = Running::begin(&self.life.name, self.life.number, kind);
         inspect(&self.ctx, &self.life.name);
@@ -129,7 +154,6 @@ impl<const POLICY: u8> Room<POLICY> {
         let Some(client) = client_of(ws) else {
             return Err("a socket without an attachment".into());
         };
-        let name = &self.life.name;
         let Message::Text(text) = message else {
             witness::with(|witness| witness.breaks(format!("client {client} never sends binary messages")));
             return Ok(());
@@ -139,10 +163,28 @@ impl<const POLICY: u8> Room<POLICY> {
             verbs::send(ws, client, format!("unpaired {client}:0"));
             return Ok(());
         }
+        self.perform(ws, client, text).await
+    }
+
+    async fn batch(&self, ws: &WebSocket, batch: Batch<'_>) -> Result<()> {
+        let Some(client) = client_of(ws) else {
+            return Err("a socket without an attachment".into());
+        };
+        let texts: Vec<Cow<'_, str>> =
+            batch.iter().map(|item| item.read()).collect::<std::result::Result<_, _>>()?;
+        let first = texts[0].split([':', ' ']).nth(1).and_then(|number| number.parse().ok());
+        witness::with(|witness| witness.hears_envelope(client, first.unwrap_or(0), texts.len()));
+        for text in texts {
+            self.perform(ws, client, &text).await?;
+        }
+        Ok(())
+    }
+
+    async fn perform(&self, ws: &WebSocket, client: u32, text: &str) -> Result<()> {
         if text.split(' ').nth(1) == Some("bomb") {
             self.life.is_bomb.set(true);
         }
-        verbs::perform(&self.ctx, &self.env, ws, client, name, text).await
+        verbs::perform(&self.ctx, &self.env, ws, client, &self.life.name, text).await
     }
 
     async fn closed(&self, ws: &WebSocket, client: u32) -> Result<()> {
@@ -173,16 +215,27 @@ pub fn set_pair(ctx: &Context, name: &str, is_on: bool) -> Result<()> {
     Ok(())
 }
 
-impl<const POLICY: u8> DurableObject for Room<POLICY> {
-    const SLOW_READER: SlowReader = match POLICY {
+impl<const KIND: u8> DurableObject for Room<KIND> {
+    const SLOW_READER: SlowReader = match KIND & POLICY {
         DROPS => SlowReader::DropNewest,
         KEEPS => SlowReader::KeepLatest,
         _ => SlowReader::Close,
     };
+    const BATCHING: Option<Batching> = match KIND & !POLICY {
+        BATCHES => Some(batches::batching(BatchFormat::Json)),
+        PACKS => Some(batches::batching(BatchFormat::MessagePack)),
+        _ => None,
+    };
 
     async fn new(ctx: Context, env: Env) -> Result<Self> {
         let name = ctx.id().name().unwrap_or("nameless").to_owned();
-        match fate(&name) {
+        let home = ctx.id().home_shard(env.shards()).0;
+        witness::with(|witness| witness.room(&name).home = usize::from(home));
+        let fate = fate(&name);
+        if !matches!(fate, Fate::Lives) {
+            batches::push_from_constructor(&ctx, &name);
+        }
+        match fate {
             Fate::Lives => {}
             Fate::Waits(ms) => {
                 let constructing = Constructing::begin(&name);
@@ -214,8 +267,13 @@ impl<const POLICY: u8> DurableObject for Room<POLICY> {
     }
 
     async fn web_socket_message(&mut self, ws: &WebSocket, message: Message<'_>) -> Result<()> {
-        let running = self.begin(Kind::Message);
+        let running = self.begin(Kind::Message(client_of(ws).unwrap_or(u32::MAX)));
         running.end(self.message(ws, message).await)
+    }
+
+    async fn web_socket_batch(&mut self, ws: &WebSocket, batch: Batch<'_>) -> Result<()> {
+        let running = self.begin(Kind::Message(client_of(ws).unwrap_or(u32::MAX)));
+        running.end(self.batch(ws, batch).await)
     }
 
     async fn web_socket_close(
@@ -234,7 +292,10 @@ impl<const POLICY: u8> DurableObject for Room<POLICY> {
     async fn web_socket_error(&mut self, ws: &WebSocket, error: &ProtocolError) -> Result<()> {
         let client = client_of(ws).unwrap_or(u32::MAX);
         let running = self.begin(Kind::End(client));
-        witness::with(|witness| witness.ends(&self.life.name, client, error.close_code(), false));
+        witness::with(|witness| {
+            witness.ends(&self.life.name, client, error.close_code(), false);
+            witness.hears_error(client, matches!(error, ProtocolError::Batch(_)));
+        });
         running.end(self.closed(ws, client).await)
     }
 

@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 
-use dormouse::SlowReader;
+use dormouse::{BatchFormat, SlowReader};
 
 use super::plan::Plan;
 use super::witness;
@@ -22,6 +22,8 @@ pub struct Rules {
     pub output_is_tight: bool,
     /// What becomes of what does not fit them.
     pub slow_reader: SlowReader,
+    /// Objects speak in envelopes of this format.
+    pub batching: Option<BatchFormat>,
     pub shard_output_is_tight: bool,
     /// The kernel blocks clients that read, and says late that it takes bytes again.
     pub blocks_readers: bool,
@@ -57,6 +59,7 @@ impl Rules {
                 || plan.failing_upgrade > 0,
             output_is_tight: settings.output_socket_bytes_max < 1 << 20,
             slow_reader: plan.slow_reader,
+            batching: plan.batching,
             shard_output_is_tight: settings.output_shard_bytes_max < 1 << 20,
             sends_are_short: plan.faults.short > 0,
             blocks_readers: plan.faults.short > 0 && plan.faults.deferred > 0,

@@ -6,7 +6,8 @@ use super::witness;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Fetch,
-    Message,
+    /// Of this client.
+    Message(u32),
     /// The socket of this client is listed until this has ended.
     End(u32),
     Tick,
@@ -38,7 +39,7 @@ impl Running {
     pub fn end<T, E>(mut self, result: Result<T, E>) -> Result<T, E> {
         self.is_done = true;
         if result.is_err() && self.kind != Kind::Fetch {
-            witness::with(|witness| witness.room(&self.room).has_failed = true);
+            witness::with(|witness| witness.fails(&self.room, self.kind));
         }
         result
     }
@@ -49,22 +50,22 @@ impl Drop for Running {
         let panics = std::thread::panicking();
         witness::with(|witness| {
             let now = witness.now.monotonic_ms;
+            let has_failed = !self.is_done && !witness.is_over;
+            if has_failed {
+                witness.fails(&self.room, self.kind);
+            }
             let record = witness.room(&self.room);
             record.is_running = false;
             record.last_event_ms = now;
             if let Kind::End(client) = self.kind {
                 record.members.retain(|member| *member != client);
             }
-            if self.is_done || witness.is_over {
-                return;
-            }
-            if panics {
-                witness.room(&self.room).has_failed = true;
+            if panics || !has_failed {
                 return;
             }
             let patience = match self.kind {
                 Kind::Fetch => Some(witness.fetch_ms),
-                Kind::Message | Kind::End(_) => witness.event_timeout_ms,
+                Kind::Message(_) | Kind::End(_) => witness.event_timeout_ms,
                 Kind::Tick => None,
             };
             let after = now - self.started_ms;
@@ -75,7 +76,6 @@ impl Drop for Running {
                 }),
                 None => witness.breaks(format!("{kind:?} of {room} is cancelled, and nothing may do that")),
             }
-            witness.room(&self.room).has_failed = true;
         });
     }
 }

@@ -3,14 +3,13 @@
 
 use std::rc::Rc;
 
-use dormouse::SlowReader;
 use dormouse::object::WorldBuilder;
 
 use super::client::Client;
 use super::driver::Driver;
 use super::pipe::Pipe;
 use super::plan::Plan;
-use super::room::{BINDING, CLOSES, DROPS, KEEPS, Room, Router};
+use super::room::{self, Router};
 use super::rules::Rules;
 use super::speech;
 use super::witness::{self, Witness};
@@ -65,16 +64,12 @@ impl Town {
                 sockets_max: settings.sockets_per_object_max,
                 failing_constructor: plan.failing_constructor,
                 slow_constructor: plan.slow_constructor,
+                batching: plan.batching,
                 ..Witness::default()
             }
         });
         inspect::set_output_bytes_max(settings.output_socket_bytes_max);
-        let builder = WorldBuilder::new(Router);
-        let builder = match plan.slow_reader {
-            SlowReader::Close => builder.namespace::<Room<CLOSES>>(BINDING),
-            SlowReader::DropNewest => builder.namespace::<Room<DROPS>>(BINDING),
-            SlowReader::KeepLatest => builder.namespace::<Room<KEEPS>>(BINDING),
-        };
+        let builder = room::bind(WorldBuilder::new(Router), plan.slow_reader, plan.batching);
         let builder = builder.connections_max(plan.connections_max).settings(settings.clone());
         let mut random = Random::new(plan.seed);
         let driver = Driver::new(builder, plan.shards, plan.faults.clone(), random.split());
@@ -182,9 +177,7 @@ impl Town {
             }
             _ if !client.is_speaking() => {}
             Deed::Say => {
-                for _ in 0..1 + random.below(plan.burst) {
-                    speech::say(client, plan, rules, random);
-                }
+                speech::say_all(1 + random.below(plan.burst), client, plan, rules, random);
             }
             Deed::Auto => speech::auto(client),
             Deed::Ping => speech::ping(client),
@@ -205,7 +198,10 @@ impl Town {
             }
             Deed::Nonsense => {
                 client.is_rude = true;
-                speech::nonsense(client, random);
+                match plan.batching {
+                    Some(format) if random.percent(50) => speech::broken_envelope(client, format, random),
+                    _ => speech::nonsense(client, random),
+                }
             }
             _ => {}
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use dormouse::{ApiError, Context, Env, ReadyState, Request, Result, WebSocket};
 
+use super::batches::{self, Address};
 use super::inspect::client_of;
 use super::room::{BINDING, scripted_panic, set_pair};
 use super::running::Lingering;
@@ -61,7 +62,10 @@ pub async fn perform(
         "others" => broadcast(ctx, room, &reply, None, Some((ws, client))),
         "tagged" => broadcast(ctx, room, &reply, Some(argument), None),
         "each" => each(ctx, &reply),
-        "close" => close(ws, client, argument.parse()?)?,
+        "push" | "push-tag" | "push-own" | "push-late" | "flush" => {
+            batches::perform(ctx, ws, client, room, &reply, argument);
+        }
+        "close" => close(ws, client, room, argument.parse()?)?,
         "panic" => scripted_panic(),
         // Done by the instance itself.
         "bomb" => {}
@@ -105,7 +109,8 @@ pub fn send(ws: &WebSocket, client: u32, text: String) {
     };
     let state = ws.ready_state();
     witness::with(|witness| {
-        let is_closed = witness.sockets.get(&client).is_some_and(|record| record.closed_by_object.is_some());
+        witness.speaks_to(client);
+        let is_closed = witness.has_closed(client);
         match result {
             Ok(()) if is_closed => witness.holds(state == ReadyState::Closed, || {
                 format!("a send to client {client} is allowed after close()")
@@ -143,14 +148,11 @@ pub fn broadcast(
         broadcast = broadcast.key(key);
     }
     let count = broadcast.send();
+    let to = tag.map_or(Address::Everyone, |tag| Address::Tag(tag.to_owned()));
     witness::with(|witness| {
-        let mut due = witness.room(room).members.clone();
-        due.retain(|client| {
-            let Some(record) = witness.sockets.get(client) else { return false };
-            record.closed_by_object.is_none()
-                && except.is_none_or(|(_, except)| except != *client)
-                && tag.is_none_or(|tag| record.tags.iter().any(|own| own == tag))
-        });
+        witness.flushes(room, &to);
+        let mut due = witness.recipients(room, &to);
+        due.retain(|client| except.is_none_or(|(_, except)| except != *client));
         let most = due.len();
         witness.holds(count <= most, || format!("a broadcast of {room} has {count} recipients of {most}"));
         for client in due {
@@ -159,9 +161,9 @@ pub fn broadcast(
     });
 }
 
-fn close(ws: &WebSocket, client: u32, code: u16) -> Result<()> {
+fn close(ws: &WebSocket, client: u32, room: &str, code: u16) -> Result<()> {
     // RFC 6455 7.1.5: a Close that came first is answered, not begun.
-    ws.close(code, "bye")?;
+    batches::close(ws, client, room, code)?;
     witness::with(|witness| {
         if witness.closes(client) {
             witness.says(client, Said::Close(code));
@@ -170,7 +172,7 @@ fn close(ws: &WebSocket, client: u32, code: u16) -> Result<()> {
     Ok(())
 }
 
-async fn sleep(ctx: &Context, ms: u64) {
+pub async fn sleep(ctx: &Context, ms: u64) {
     let before = witness::with(|witness| witness.now.monotonic_ms);
     ctx.sleep(Duration::from_millis(ms)).await;
     witness::with(|witness| {

@@ -5,8 +5,11 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
+use dormouse::BatchFormat;
 use dormouse::object::driver::Now;
 
+use super::batches::{Address, Left, Waiting};
+use super::running::Kind;
 use super::trace;
 
 thread_local! {
@@ -21,6 +24,8 @@ pub fn with<R>(f: impl FnOnce(&mut Witness) -> R) -> R {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {
     Text(String),
+    /// Texts in one envelope.
+    Batch(Vec<String>),
     Close(u16),
 }
 
@@ -33,6 +38,8 @@ pub struct SocketRecord {
     pub value: u32,
     /// Number of the last message that came.
     pub last_message: u32,
+    /// The handler of one of its messages failed: what came behind it is not heard.
+    pub has_failed: bool,
     pub said: Vec<Said>,
     /// When the object called `close`.
     pub closed_by_object: Option<u64>,
@@ -57,6 +64,10 @@ pub struct RoomRecord {
     /// Clients, in the order of acceptance, until their close or error handler has returned.
     pub members: Vec<u32>,
     pub has_pair: bool,
+    /// The shard on which it lives.
+    pub home: usize,
+    /// Batches that wait to leave, the oldest first.
+    pub waiting: Vec<Waiting>,
 }
 
 #[derive(Default)]
@@ -82,6 +93,14 @@ pub struct Witness {
     pub constructions: u64,
     /// Constructors that waited while the clock jumped, until their time was over.
     pub cancelled_constructors: u64,
+    /// Rooms batch in this format.
+    pub batching: Option<BatchFormat>,
+    /// Batches that have left, of each shard.
+    pub left: BTreeMap<usize, Left>,
+    /// How many messages an envelope has that a client has sent: by the client and the number of the first of them.
+    pub envelopes: BTreeMap<(u32, u32), usize>,
+    /// Clients who have sent a broken one, and how many messages before it.
+    pub broken_envelopes: BTreeMap<u32, u32>,
 }
 
 impl Witness {
@@ -113,12 +132,24 @@ impl Witness {
 
     /// The constructor fails: every socket of the object is let go of.
     pub fn dismiss(&mut self, name: &str) {
+        self.flushes_all(name);
         for client in std::mem::take(&mut self.room(name).members) {
             if let Some(record) = self.sockets.get_mut(&client) {
                 record.was_dismissed = true;
             }
         }
         self.tell(format!("{name} cannot be constructed"));
+    }
+
+    /// A handler has failed, and the instance goes. What it has pushed is as good as sent.
+    pub fn fails(&mut self, name: &str, kind: Kind) {
+        self.flushes_all(name);
+        self.room(name).has_failed = true;
+        if let Kind::Message(client) = kind
+            && let Some(record) = self.sockets.get_mut(&client)
+        {
+            record.has_failed = true;
+        }
     }
 
     /// An instance is made. The number of its life.
@@ -141,6 +172,7 @@ impl Witness {
         let sleeps = !room.has_failed && !is_over;
         let idle_for = now - room.last_event_ms;
         let (running, lingering, ticking) = (room.is_running, room.lingering, room.tick_ms.is_some());
+        let waiting = room.waiting.len();
         let patience = idle.or(room.members.is_empty().then_some(evict));
         (room.tick_ms, room.lingering) = (None, 0);
         self.holds(was == Some(life), || format!("{name} ends a life that it does not have"));
@@ -148,6 +180,7 @@ impl Witness {
             self.holds(!running, || format!("{name} is put to sleep while a handler runs"));
             self.holds(lingering == 0, || format!("{name} is put to sleep while a future is pending"));
             self.holds(!ticking, || format!("{name} is put to sleep while it ticks"));
+            self.holds(waiting == 0, || format!("{name} is put to sleep while {waiting} batches wait"));
             match patience {
                 None => self.breaks(format!("{name} is put to sleep though hibernation is off")),
                 Some(ms) => self.holds(idle_for >= ms, || {
@@ -167,6 +200,24 @@ impl Witness {
         self.holds(earlier.is_none(), || format!("client {client} is accepted twice"));
         self.holds(count <= limit, || format!("a budget is not kept: {count} sockets of {name}"));
         self.tell(format!("{name} accepts {client}"));
+    }
+
+    /// An envelope of so many messages has come, the first of which has this number.
+    pub fn hears_envelope(&mut self, client: u32, first: u32, messages: usize) {
+        let sent = self.envelopes.remove(&(client, first));
+        self.holds(sent == Some(messages), || {
+            format!("an envelope of client {client} has {messages} messages from {first} on, and {sent:?} were sent")
+        });
+    }
+
+    /// What ends a socket is a broken envelope, or something else. What came before it was heard.
+    pub fn hears_error(&mut self, client: u32, is_envelope: bool) {
+        let sent = self.broken_envelopes.get(&client).copied();
+        let Some(record) = self.sockets.get(&client) else { return };
+        let (heard, is_excused) = (record.last_message, record.has_failed);
+        self.holds(!is_envelope || is_excused || sent == Some(heard), || {
+            format!("a broken envelope of client {client} behind {heard} messages, and it was sent behind {sent:?}")
+        });
     }
 
     /// Numbered message `number` of a client has come.
@@ -205,6 +256,19 @@ impl Witness {
         let is_first = record.closed_by_object.is_none();
         record.closed_by_object.get_or_insert(now);
         is_first
+    }
+
+    pub fn has_closed(&self, client: u32) -> bool {
+        self.sockets.get(&client).is_some_and(|record| record.closed_by_object.is_some())
+    }
+
+    /// An object has spoken to one client alone, or tried to: what waited for it has left before, unless its socket was
+    /// gone, of which nobody hears anything.
+    pub fn speaks_to(&mut self, client: u32) {
+        let Some(room) = self.sockets.get(&client).map(|record| record.room.clone()) else { return };
+        if self.room(&room).members.contains(&client) {
+            self.flushes(&room, &Address::Client(client));
+        }
     }
 
     /// Something for one client, as the object's API took it.

@@ -1,5 +1,7 @@
 //! What an object does with its sockets in a handler, through the API, and what must hold whenever it looks.
 
+use std::cell::Cell;
+
 use dormouse::{ApiError, Context, ReadyState, WebSocket, WebSocketRequestResponsePair};
 
 use super::super::input::Choices;
@@ -36,12 +38,48 @@ pub enum Call {
         key: usize,
         bytes: usize,
     },
+    /// Into a batch, so many times.
+    Push {
+        to: To,
+        count: usize,
+        bytes: usize,
+    },
+    Flush(To),
 }
+
+/// For whom a batch is.
+#[derive(Clone, Copy)]
+pub enum To {
+    Everyone,
+    Tag(usize),
+    Socket(usize),
+}
+
+impl To {
+    fn choose(choices: &mut Choices<'_>) -> To {
+        match choices.below(4) {
+            0 => To::Socket(choices.below(8)),
+            1 => To::Tag(choices.below(16)),
+            _ => To::Everyone,
+        }
+    }
+}
+
+/// From here on a byte asks for a batch; below it asks for what it did before there were any, for the sake of the corpus.
+const BATCHES_FROM: u8 = 208;
 
 impl Call {
     pub fn choose(choices: &mut Choices<'_>) -> Call {
         let socket = choices.below(8);
-        match choices.below(8) {
+        let what = choices.byte();
+        if what >= BATCHES_FROM {
+            let to = To::choose(choices);
+            return match what % 4 {
+                0 => Call::Flush(to),
+                _ => Call::Push { to, count: 1 + choices.below(70), bytes: 8 * choices.below(256) },
+            };
+        }
+        match what % 8 {
             0 => Call::Tag { socket, tag: choices.below(16), adds: choices.is() },
             1 => Call::Attach { socket, bytes: choices.below(200) },
             2 => {
@@ -73,7 +111,8 @@ pub fn perform(call: Call, ctx: &Context, current: Option<&WebSocket>) {
         }
         Call::Attach { socket, bytes } => nth(socket).into_iter().for_each(|ws| attach(ws, bytes)),
         Call::Broadcast { tag, except, bytes } => {
-            let (tag, message) = (tag.map(tag_name), "b".repeat(bytes));
+            let to = tag.map_or(To::Everyone, To::Tag);
+            let (tag, message) = (tag.map(tag_name), numbered(to, bytes));
             let mut broadcast = ctx.broadcast(&message);
             if let Some(tag) = &tag {
                 broadcast = broadcast.tag(tag);
@@ -94,7 +133,7 @@ pub fn perform(call: Call, ctx: &Context, current: Option<&WebSocket>) {
         }
         Call::Close { socket, code } => nth(socket).into_iter().for_each(|ws| close(ws, code)),
         Call::Send { socket, bytes } => nth(socket).into_iter().for_each(|ws| {
-            let sent = ws.send(&vec![7; bytes]);
+            let sent = ws.send(&numbered(To::Socket(0), bytes));
             assert!(matches!(sent, Ok(()) | Err(ApiError::SendAfterClose)), "{sent:?}");
         }),
         Call::Keyed { socket: Some(socket), key, bytes } => nth(socket).into_iter().for_each(|ws| {
@@ -104,7 +143,56 @@ pub fn perform(call: Call, ctx: &Context, current: Option<&WebSocket>) {
         Call::Keyed { socket: None, key, bytes } => {
             assert!(ctx.broadcast(&vec![8; bytes]).key(key as u64).send() <= sockets.len());
         }
+        Call::Push { to, count, bytes } => {
+            (0..count).for_each(|_| push(ctx, to, &nth, &numbered(to, bytes)));
+        }
+        Call::Flush(to) => {
+            let (most, count) = match to {
+                To::Everyone => (sockets.len(), ctx.batch(None).flush()),
+                To::Tag(tag) => (sockets.len(), ctx.batch(Some(&tag_name(tag))).flush()),
+                To::Socket(socket) => (1, nth(socket).map_or(0, |ws| ws.batch().flush())),
+            };
+            assert!(count <= most, "{count} recipients of {most}");
+        }
     }
+}
+
+fn push<'a>(ctx: &Context, to: To, nth: &impl Fn(usize) -> Option<&'a WebSocket>, text: &str) {
+    let pushed = match to {
+        To::Everyone => ctx.batch(None).push(text),
+        To::Tag(tag) => ctx.batch(Some(&tag_name(tag))).push(text),
+        To::Socket(socket) => {
+            let Some(ws) = nth(socket) else { return };
+            ws.batch().push(text)
+        }
+    };
+    match pushed {
+        Ok(()) => PUSHED.set(PUSHED.get() + 1),
+        Err(error) => assert!(matches!(to, To::Socket(_)) && error == ApiError::SendAfterClose, "{error}"),
+    }
+}
+
+thread_local! {
+    static NUMBER: Cell<u64> = const { Cell::new(0) };
+    static PUSHED: Cell<u64> = const { Cell::new(0) };
+}
+
+/// How many messages were put into batches since the last time.
+pub fn pushed() -> u64 {
+    PUSHED.replace(0)
+}
+
+/// A text with its address and a number: what is said to one address arrives in the order in which it was said, in a
+/// batch or not.
+fn numbered(to: To, bytes: usize) -> String {
+    let number = NUMBER.get() + 1;
+    NUMBER.set(number);
+    let address = match to {
+        To::Everyone => "everyone".to_owned(),
+        To::Tag(tag) => format!("tag-{tag}"),
+        To::Socket(_) => "own".to_owned(),
+    };
+    format!("{address}:{number} {}", "b".repeat(bytes))
 }
 
 fn change_tag(ctx: &Context, ws: &WebSocket, tag: usize, adds: bool) {
@@ -164,5 +252,6 @@ pub fn check(ctx: &Context, sockets_max: usize) {
     assert!(order.into_iter().eq(&tagged), "the order of the sockets");
 }
 
-/// What a socket may queue within one turn before the kernel was asked, and under keys, and of each one message more.
-const BUFFERED_MAX: usize = 17 * 500 + 2 * 4_096;
+/// What a socket may queue within one turn before the kernel was asked, and under keys, and of each one message more; the
+/// largest is a batch that leaves with its last.
+const BUFFERED_MAX: usize = 17 * 500 + (16 << 10) + 2 * 4_096;
