@@ -104,6 +104,21 @@ fn a_signal_to_stop_closes_all_sockets_and_exits_0() {
     }
 }
 
+/// The line that tells of the signal could not be written, and whoever waited for signals panicked: none was heard again.
+#[test]
+fn a_signal_is_heard_though_nobody_reads_the_log() {
+    let mut command = dormouse("--cores 1 --log info --listen 127.0.0.1:0");
+    let mut program = Program::spawn(&mut command);
+    drop(program.child.stderr.take());
+    program.signal(libc::SIGTERM);
+    let mut status = None;
+    until("its end", || {
+        status = program.child.try_wait().unwrap();
+        status.is_some()
+    });
+    assert_eq!(status.unwrap().code(), Some(0));
+}
+
 #[test]
 fn clients_that_do_not_answer_hold_a_stop_up_for_the_drain_time_at_most() {
     let mut program =

@@ -70,6 +70,8 @@ fn start_logging(filter: &str) {
         .with_env_filter(filter)
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
+        // It would tell stderr that stderr cannot be written to, and panic: in a shard, or in who waits for signals.
+        .log_internal_errors(false)
         .try_init();
 }
 
