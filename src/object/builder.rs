@@ -38,6 +38,7 @@ use super::world::World;
 ///     .settings(Settings { hibernation_idle_ms: Some(0), ..Settings::default() })
 ///     .var("GREETING", "hello")
 ///     .connections_max(10_000)
+///     .connections_per_shard(8_000)
 ///     .build(2);
 /// let world = plan.world(ShardId(1), 0x5eed);
 /// assert!(!world.has_ready());
@@ -48,6 +49,7 @@ pub struct WorldBuilder {
     vars: Vec<(String, String)>,
     worker: Arc<dyn super::worker::ErasedWorker>,
     connections_max: usize,
+    connections_per_shard: usize,
 }
 
 impl WorldBuilder {
@@ -59,6 +61,7 @@ impl WorldBuilder {
             vars: Vec::new(),
             worker: Arc::new(worker),
             connections_max: 131_072,
+            connections_per_shard: usize::MAX,
         }
     }
 
@@ -90,10 +93,25 @@ impl WorldBuilder {
         self
     }
 
+    /// Says how many connections each shard has room for; without it any number. A shard that would not have room for its
+    /// part of all that may still come takes none over from others: such sockets stay where they were accepted.
+    ///
+    /// ```no_run
+    /// # fn example(builder: dormouse::object::WorldBuilder) {
+    /// use dormouse::object::SPARE_CONNECTIONS;
+    ///
+    /// // 1,000 more than its half, for objects that do not live on both shards alike.
+    /// let plan = builder.connections_max(20_000).connections_per_shard(11_000 + SPARE_CONNECTIONS).build(2);
+    /// # }
+    /// ```
+    pub fn connections_per_shard(mut self, connections_per_shard: usize) -> WorldBuilder {
+        self.connections_per_shard = connections_per_shard;
+        self
+    }
+
     /// Fixes the number of shards; worlds are then made one a thread.
     pub fn build(self, shards: u16) -> WorldPlan {
         let counters = (0..shards).map(|_| Arc::new(ShardCounters::new(self.classes.len()))).collect();
-        let home_connections = self.settings.home_connections(self.connections_max, shards.into());
         WorldPlan {
             watches: (0..shards).map(|_| Arc::default()).collect(),
             shared: Arc::new(Shared {
@@ -107,7 +125,8 @@ impl WorldBuilder {
                 worker: self.worker,
                 directory: Arc::new(Directory::new(self.connections_max)),
                 shards,
-                home_connections,
+                connections_max: self.connections_max,
+                connections_per_shard: self.connections_per_shard,
                 counters,
             }),
         }

@@ -45,8 +45,9 @@ pub(crate) struct Shared {
     /// Present when the connections of one address are limited.
     pub(crate) addresses: Option<Addresses>,
     pub(crate) shards: u16,
-    /// Connections from which on a shard takes none over from others.
-    pub(crate) home_connections: usize,
+    pub(crate) connections_max: usize,
+    /// What each shard has room for.
+    pub(crate) connections_per_shard: usize,
     /// Of each shard.
     pub(crate) counters: Vec<Arc<ShardCounters>>,
 }

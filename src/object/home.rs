@@ -10,6 +10,7 @@ use super::inbound::Taken;
 use super::mesh::{MeshMessage, SocketName, StayPut};
 use super::planted::{Bug, is_planted};
 use super::remote::{Attached, Command, EventBatch, FarConnection, FarEvent, Recipients};
+use super::settings::SPARE_CONNECTIONS;
 use super::slab::Key;
 use super::socket::{FarLink, Link, Socket};
 use crate::wire::{Payload, close, encode_close};
@@ -20,12 +21,21 @@ impl Core {
         let (objects, sockets) = (self.objects.borrow(), self.sockets.borrow());
         let key = sockets.get(name.0).filter(|socket| !socket.is_standard())?.object;
         let object = objects.get(key)?;
-        let has_room = self.counters.connections.get() < self.shared.home_connections as u64;
-        if has_room && object.roster.len() <= self.settings().crowd_sockets {
+        if self.has_room() && object.roster.len() <= self.settings().crowd_sockets {
             return None;
         }
         let auto_response = object.auto_response.as_ref().map(|auto| auto.pair.clone());
         Some(Box::new(StayPut { object: key, class: object.class, auto_response }))
+    }
+
+    /// Whether the shard may take over a connection of another. Clients come to the shards at random, so that it needs room
+    /// for its part of all that are still to come, and some: without it they would wait, whatever room other shards have.
+    fn has_room(&self) -> bool {
+        let shared = &self.shared;
+        let here = usize::try_from(self.counters.connections.get()).unwrap_or(usize::MAX);
+        let to_come = shared.connections_max.saturating_sub(shared.directory.open());
+        let part = to_come.div_ceil(usize::from(shared.shards));
+        here.saturating_add(part).saturating_add(SPARE_CONNECTIONS) <= shared.connections_per_shard
     }
 
     /// The 101 of a far socket was written.

@@ -69,21 +69,14 @@ pub struct Settings {
     pub origins: Vec<String>,
 }
 
-impl Settings {
-    /// Connections from which on a shard of `shards` takes no more of them over from others, in an engine that may have
-    /// `connections_max`: its part of all, or the largest object whole. Beyond it sockets stay on the shards that accepted
-    /// them, so that objects that happen to live together cannot fill a shard.
-    ///
-    /// ```
-    /// let settings = dormouse::object::Settings::default();
-    /// assert_eq!(settings.home_connections(131_072, 2), 65_536);
-    /// assert_eq!(settings.home_connections(131_072, 16), 32_768); // one object may have as many
-    /// ```
-    pub fn home_connections(&self, connections_max: usize, shards: usize) -> usize {
-        let part = connections_max.div_ceil(shards.max(1));
-        part.max(self.sockets_per_object_max.min(connections_max))
-    }
-}
+/// Room that a shard keeps beyond its part of the connections to come: for those on their way to it, and because they
+/// come to the shards at random. Six standard deviations of a million.
+///
+/// ```
+/// // What each of two shards needs for 131,072 connections of objects that live on both alike.
+/// assert_eq!(131_072 / 2 + dormouse::object::SPARE_CONNECTIONS, 69_632);
+/// ```
+pub const SPARE_CONNECTIONS: usize = 4_096;
 
 impl Default for Settings {
     fn default() -> Settings {

@@ -133,8 +133,12 @@ impl Engine {
         let descriptors = raise_descriptor_limit().map_err(|source| StartError::Thread { source })?;
         let slots =
             config.limits.connections_per_ring.min(usize::try_from(descriptors).unwrap_or(usize::MAX));
-        let mut builder =
-            self.builder.settings(plan::world_settings(config)).connections_max(config.limits.connections);
+        let rings_per_shard = plan::rings_per_shard(config, cores.len(), slots);
+        let mut builder = self
+            .builder
+            .settings(plan::world_settings(config))
+            .connections_max(config.limits.connections)
+            .connections_per_shard(rings_per_shard * slots);
         for (name, value) in &config.vars {
             builder = builder.var(name, value);
         }
@@ -145,7 +149,6 @@ impl Engine {
             plan_of_shards.world(shard, seed ^ (u64::from(shard.0) << 48))
         })?;
         watchdog::start(&world_plan).map_err(|source| StartError::Thread { source })?;
-        let rings_per_shard = plan::rings_per_shard(config, cores.len(), slots);
         let running = Running { shards: Arc::new(shards), plan: world_plan, rings_per_shard, metrics: None };
         match config.metrics.listen {
             Some(address) => running.with_metrics(address),

@@ -3,13 +3,9 @@
 use std::time::Duration;
 
 use super::config::{Config, Deflate};
-use crate::object::{DeflateSettings, Settings};
+use crate::object::{DeflateSettings, SPARE_CONNECTIONS, Settings};
 use crate::shard::ShardSettings;
 use crate::wire::{DeflateTerms, HeadLimits, SessionLimits};
-
-/// Slots of a shard beyond what it has to hold, for requests that are on their way to it, and because connections come
-/// to the shards at random: six standard deviations of a million.
-const SPARE_SLOTS: usize = 4_096;
 
 /// What each world may do.
 pub(super) fn world_settings(config: &Config) -> Settings {
@@ -67,15 +63,14 @@ fn deflate_settings(deflate: &Deflate) -> DeflateSettings {
     }
 }
 
-/// Rings that each of `shards` shards needs: for what it may have taken over from others before it takes no more, and
-/// then its part of all that are still to come. A shard without a slot would leave its clients waiting, whatever room
-/// others have.
+/// Rings that each of `shards` shards needs: for the largest object whole, since an object's sockets may all live on its
+/// home shard, and then its part of all connections that are still to come.
 pub(super) fn rings_per_shard(config: &Config, shards: usize, slots_per_ring: usize) -> usize {
-    let connections = config.limits.connections;
-    let taken_over = world_settings(config).home_connections(connections, shards);
-    let still_to_come = (connections - taken_over).div_ceil(shards.max(1));
-    let spare = if shards > 1 { SPARE_SLOTS } else { 0 };
-    (taken_over + still_to_come + spare).div_ceil(slots_per_ring.max(1)).max(1)
+    let (limits, shards) = (&config.limits, shards.max(1));
+    let largest_object = limits.connections.min(limits.connections_per_object);
+    let to_come = (limits.connections - largest_object).div_ceil(shards);
+    let spare = if shards > 1 { SPARE_CONNECTIONS } else { 0 };
+    (largest_object + to_come + spare).div_ceil(slots_per_ring.max(1)).max(1)
 }
 
 /// The settings of a shard on each of `cores`.
@@ -103,9 +98,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_shard_can_hold_what_it_takes_over_and_its_part_of_the_rest() {
+    fn every_shard_can_hold_the_largest_object_and_its_part_of_the_rest() {
         let config = Config::default();
-        for (shards, slots, rings) in [(1, 16_384, 8), (2, 16_384, 7), (16, 16_384, 3), (2, 1_024, 100)] {
+        for (shards, slots, rings) in [(1, 16_384, 8), (2, 16_384, 6), (16, 16_384, 3), (2, 1_024, 84)] {
             assert_eq!(rings_per_shard(&config, shards, slots), rings, "{shards} shards of {slots} slots");
         }
     }
