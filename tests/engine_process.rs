@@ -62,7 +62,9 @@ impl Program {
             status.is_some()
         });
         let mut errors = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
+        if let Some(mut stderr) = self.child.stderr.take() {
+            stderr.read_to_string(&mut errors).unwrap();
+        }
         (status.unwrap().code(), errors)
     }
 }
@@ -107,16 +109,37 @@ fn a_signal_to_stop_closes_all_sockets_and_exits_0() {
 /// The line that tells of the signal could not be written, and whoever waited for signals panicked: none was heard again.
 #[test]
 fn a_signal_is_heard_though_nobody_reads_the_log() {
-    let mut command = dormouse("--cores 1 --log info --listen 127.0.0.1:0");
-    let mut program = Program::spawn(&mut command);
+    let mut program = Program::spawn(&mut dormouse("--cores 1 --log info --listen 127.0.0.1:0"));
     drop(program.child.stderr.take());
     program.signal(libc::SIGTERM);
-    let mut status = None;
-    until("its end", || {
-        status = program.child.try_wait().unwrap();
-        status.is_some()
-    });
-    assert_eq!(status.unwrap().code(), Some(0));
+    assert_eq!(program.end().0, Some(0));
+}
+
+/// Each client has a line written, and the pipe is full after some hundred.
+#[test]
+fn a_log_that_nobody_reads_holds_up_no_shard() {
+    let mut command = dormouse("--cores 1 --log debug --listen 127.0.0.1:0 --metrics-listen 127.0.0.1:0");
+    let mut child = command.spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let address = |line: String| line.split_once("://")?.1.trim().trim_end_matches("/metrics").parse().ok();
+    let addresses = lines.filter_map(address);
+    let addresses: Vec<SocketAddr> = addresses.take(2).collect();
+    let mut program = Program { child, address: addresses[0] };
+    // With what may wait, and what a pipe holds.
+    for _ in 0..6_000 {
+        let mut client = Client::upgraded(program.address, "/echo");
+        client.send([0xFF, 0xFF]);
+        assert_eq!(client.frame().close_code(), 1002);
+    }
+    assert_eq!(Client::upgraded(program.address, "/echo").ask("awake?"), "awake?");
+    let mut metrics = Client::connect(addresses[1]);
+    metrics.send("GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n");
+    let answer = metrics.answer();
+    let dropped =
+        answer.text().lines().find_map(|line| line.strip_prefix("dormouse_log_lines_dropped_total "));
+    assert_ne!(dropped, Some("0"), "{}", answer.text());
+    program.signal(libc::SIGTERM);
+    assert_eq!(program.end().0, Some(0));
 }
 
 #[test]

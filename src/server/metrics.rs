@@ -15,6 +15,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
+use super::logging;
 use crate::object::{Counter, ShardCounters, WorldPlan};
 use crate::shard::ShardStats;
 
@@ -198,6 +199,10 @@ impl Collector for Source {
                 shards().map(|(at, s)| (at, None, counter(s).get())),
             )?;
         }
+        let dropped = ConstCounter::new(logging::lines_dropped());
+        let help = "Lines of the log dropped because whoever reads it is too slow";
+        let line = encoder.encode_descriptor("log_lines_dropped", help, None, dropped.metric_type())?;
+        dropped.encode(line)?;
         let stuck = self.plan.watches().iter().enumerate();
         let stuck = stuck.map(|(at, watch)| (at, None, watch.stuck_handlers.get()));
         self.family(

@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod doctor;
 mod engine;
+mod logging;
 mod metrics;
 mod plan;
 mod serve;

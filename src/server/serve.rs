@@ -1,6 +1,6 @@
-//! `dormouse serve`: from a loaded config to the exit status. Owns logging, the lines at start, and signals.
+//! `dormouse serve`: from a loaded config to the exit status. Owns the lines at start, and signals.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,12 +14,16 @@ use super::banner::{self, Started};
 use super::config::Loaded;
 use super::doctor;
 use super::engine::Engine;
+use super::logging;
 use super::supervisor::supervise;
 use crate::shard::Shards;
 
 /// Serves until a signal, or until a shard fails.
 pub(super) fn serve(engine: Engine, loaded: &Loaded) -> ExitCode {
-    start_logging(&loaded.config.log);
+    let _written = match logging::start(&loaded.config.log) {
+        Ok(guard) => guard,
+        Err(error) => return fail(1, &format!("cannot log: {error}")),
+    };
     let cores = match doctor::ready(loaded) {
         Ok(cores) => cores,
         Err(not_ready) => return fail(not_ready.exit_code(), &not_ready.to_string()),
@@ -61,18 +65,6 @@ fn stop_on_signal(mut signals: Signals, shards: Arc<Shards>, asked: Arc<AtomicBo
             shards.shutdown(if again { Duration::ZERO } else { drain });
         }
     });
-}
-
-fn start_logging(filter: &str) {
-    let filter = tracing_subscriber::EnvFilter::new(filter);
-    // A program that embeds the engine may log already; then its way stays.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        // It would tell stderr that stderr cannot be written to, and panic: in a shard, or in who waits for signals.
-        .log_internal_errors(false)
-        .try_init();
 }
 
 fn fail(code: u8, line: &str) -> ExitCode {
