@@ -4,7 +4,7 @@
 
 mod support;
 
-use dormouse::object::SPARE_CONNECTIONS;
+use dormouse::object::spare_connections;
 use dormouse::{ReadyState, WebSocketRequestResponsePair};
 use support::client::Client;
 use support::fake::Fake;
@@ -33,7 +33,7 @@ fn connections_are_where_they_should_be_and_end_there() {
 /// Found by 131,072 sockets: objects that happened to live together filled their shard, and whoever came to it waited.
 #[test]
 fn a_shard_keeps_room_for_its_part_of_all_that_are_still_to_come() {
-    let builder = rooms(|_| {}).connections_max(100).connections_per_shard(60 + SPARE_CONNECTIONS);
+    let builder = rooms(|_| {}).connections_max(100).connections_per_shard(60 + spare_connections(100));
     let mut fake = Fake::new(builder, 2);
     let room = |letter| room_like(&mut fake, &format!("/room/{letter}"), 1);
     let rooms = ["a", "b", "c", "d", "e", "f"].map(room);

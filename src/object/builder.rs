@@ -98,10 +98,11 @@ impl WorldBuilder {
     ///
     /// ```no_run
     /// # fn example(builder: dormouse::object::WorldBuilder) {
-    /// use dormouse::object::SPARE_CONNECTIONS;
+    /// use dormouse::object::spare_connections;
     ///
     /// // 1,000 more than its half, for objects that do not live on both shards alike.
-    /// let plan = builder.connections_max(20_000).connections_per_shard(11_000 + SPARE_CONNECTIONS).build(2);
+    /// let room = 11_000 + spare_connections(20_000);
+    /// let plan = builder.connections_max(20_000).connections_per_shard(room).build(2);
     /// # }
     /// ```
     pub fn connections_per_shard(mut self, connections_per_shard: usize) -> WorldBuilder {

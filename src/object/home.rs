@@ -10,7 +10,7 @@ use super::inbound::Taken;
 use super::mesh::{MeshMessage, SocketName, StayPut};
 use super::planted::{Bug, is_planted};
 use super::remote::{Attached, Command, EventBatch, FarConnection, FarEvent, Recipients};
-use super::settings::SPARE_CONNECTIONS;
+use super::settings::spare_connections;
 use super::slab::Key;
 use super::socket::{FarLink, Link, Socket};
 use crate::wire::{Payload, close, encode_close};
@@ -35,7 +35,8 @@ impl Core {
         let here = usize::try_from(self.counters.connections.get()).unwrap_or(usize::MAX);
         let to_come = shared.connections_max.saturating_sub(shared.directory.open());
         let part = to_come.div_ceil(usize::from(shared.shards));
-        here.saturating_add(part).saturating_add(SPARE_CONNECTIONS) <= shared.connections_per_shard
+        let spare = spare_connections(shared.connections_max);
+        here.saturating_add(part).saturating_add(spare) <= shared.connections_per_shard
     }
 
     /// The 101 of a far socket was written.

@@ -84,7 +84,7 @@ pub use id::ObjectId;
 pub use message::Message;
 #[cfg(feature = "planted-bugs")]
 pub use planted::{Bug, plant};
-pub use settings::{DeflateSettings, SPARE_CONNECTIONS, Settings};
+pub use settings::{DeflateSettings, Settings, spare_connections};
 pub use socket::ReadyState;
 pub use standard::{WebSocketEvent, WebSocketEvents};
 pub use status::ObjectStatus;

@@ -69,14 +69,19 @@ pub struct Settings {
     pub origins: Vec<String>,
 }
 
-/// Room that a shard keeps beyond its part of the connections to come: for those on their way to it, and because they
-/// come to the shards at random. Six standard deviations of a million.
+/// Room that a shard keeps beyond its part of the connections to come, when there may be `connections_max` in all: for
+/// those on their way to it, and because they come to the shards at random. Six standard deviations of a million.
 ///
 /// ```
+/// use dormouse::object::spare_connections;
+///
 /// // What each of two shards needs for 131,072 connections of objects that live on both alike.
-/// assert_eq!(131_072 / 2 + dormouse::object::SPARE_CONNECTIONS, 69_632);
+/// assert_eq!(131_072 / 2 + spare_connections(131_072), 69_632);
+/// assert_eq!(spare_connections(100), 100);
 /// ```
-pub const SPARE_CONNECTIONS: usize = 4_096;
+pub fn spare_connections(connections_max: usize) -> usize {
+    connections_max.min(4_096)
+}
 
 impl Default for Settings {
     fn default() -> Settings {

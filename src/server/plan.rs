@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::config::{Config, Deflate};
-use crate::object::{DeflateSettings, SPARE_CONNECTIONS, Settings};
+use crate::object::{DeflateSettings, Settings, spare_connections};
 use crate::shard::ShardSettings;
 use crate::wire::{DeflateTerms, HeadLimits, SessionLimits};
 
@@ -69,7 +69,7 @@ pub(super) fn rings_per_shard(config: &Config, shards: usize, slots_per_ring: us
     let (limits, shards) = (&config.limits, shards.max(1));
     let largest_object = limits.connections.min(limits.connections_per_object);
     let to_come = (limits.connections - largest_object).div_ceil(shards);
-    let spare = if shards > 1 { SPARE_CONNECTIONS } else { 0 };
+    let spare = if shards > 1 { spare_connections(limits.connections) } else { 0 };
     (largest_object + to_come + spare).div_ceil(slots_per_ring.max(1)).max(1)
 }
 
@@ -103,6 +103,9 @@ mod tests {
         for (shards, slots, rings) in [(1, 16_384, 8), (2, 16_384, 6), (16, 16_384, 3), (2, 1_024, 84)] {
             assert_eq!(rings_per_shard(&config, shards, slots), rings, "{shards} shards of {slots} slots");
         }
+        let mut few = Config::default();
+        few.limits.connections = 100;
+        assert_eq!([1, 2].map(|shards| rings_per_shard(&few, shards, 64)), [2, 4]);
     }
 
     #[test]
