@@ -12,7 +12,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use engine::client::{Client, close, text};
+use engine::client::{Client, close, frame, text};
 use engine::{PATIENCE, until};
 use seccomp::forbid_io_uring;
 
@@ -258,6 +258,28 @@ fn where_io_uring_is_forbidden_one_line_says_so() {
         assert_eq!(status, Some(1));
         assert!(line.starts_with("dormouse: io_uring: ") && line.contains(word), "{line}");
         assert!(line.contains("seccomp"), "{line}");
+    }
+}
+
+/// Found by the soak: an allocator that has learnt of large blocks kept 64 MiB a shard, for ever.
+#[test]
+fn memory_of_large_messages_is_given_back() {
+    let program = Program::start("--listen 127.0.0.1:0");
+    let resident = || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", program.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() >> 10
+    };
+    let before = resident();
+    let half = vec![b'x'; 12 << 20];
+    for round in 0..3 {
+        let mut clients: Vec<_> = (0..4).map(|_| Client::upgraded(program.address, "/echo")).collect();
+        // Unfinished, so that the engine holds it.
+        clients.iter_mut().for_each(|client| client.send(frame(0x02, &half)));
+        until("all is here", || resident() >= before + 40);
+        drop(clients);
+        until("it is given back", || resident() <= before + 12);
+        println!("{round}: {} MiB, {before} before", resident());
     }
 }
 

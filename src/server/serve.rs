@@ -16,7 +16,7 @@ use super::doctor;
 use super::engine::Engine;
 use super::logging;
 use super::supervisor::supervise;
-use crate::shard::Shards;
+use crate::shard::{Shards, bound_free_heap};
 
 /// Serves until a signal, or until a shard fails.
 pub(super) fn serve(engine: Engine, loaded: &Loaded) -> ExitCode {
@@ -28,6 +28,7 @@ pub(super) fn serve(engine: Engine, loaded: &Loaded) -> ExitCode {
         Ok(cores) => cores,
         Err(not_ready) => return fail(not_ready.exit_code(), &not_ready.to_string()),
     };
+    bound_free_heap();
     // Before the first thread, so that every thread leaves the signals to ours.
     let signals = match Signals::new([SIGINT, SIGTERM]) {
         Ok(signals) => signals,

@@ -55,6 +55,7 @@ pub use handle::{ShardEnd, Shards};
 pub use settings::ShardSettings;
 pub use start::start;
 pub use stats::ShardStats;
+pub(crate) use sys::bound_free_heap;
 pub use sys::raise_descriptor_limit;
 
 #[cfg(test)]

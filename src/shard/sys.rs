@@ -17,6 +17,24 @@ fn checked(result: libc::c_int) -> io::Result<libc::c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
+/// From so many bytes on what is allocated is a mapping of its own, which goes back when it is freed.
+#[cfg(target_env = "gnu")]
+const OWN_MAPPING_BYTES: libc::c_int = 1 << 20;
+/// So much free memory at the end of a heap goes back.
+#[cfg(target_env = "gnu")]
+const HEAP_END_BYTES: libc::c_int = 512 << 10;
+
+/// Bounds what the allocator keeps of memory that was freed. By itself glibc's learns from each large block that is freed to
+/// take the next from the heap: after a message of 25 MiB each shard would keep up to 64 MiB, which `trim_heap` does not reach.
+pub(crate) fn bound_free_heap() {
+    // SAFETY: the calls take no pointers, and move nothing.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, OWN_MAPPING_BYTES);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, HEAP_END_BYTES);
+    };
+}
+
 /// Has the allocator give free memory back to the system, where it is one that keeps it.
 pub(super) fn trim_heap() {
     // SAFETY: the call takes no pointers, and moves nothing.
