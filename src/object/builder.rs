@@ -126,7 +126,6 @@ impl WorldBuilder {
                 worker: self.worker,
                 directory: Arc::new(Directory::new(self.connections_max)),
                 shards,
-                connections_max: self.connections_max,
                 connections_per_shard: self.connections_per_shard,
                 counters,
             }),

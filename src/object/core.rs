@@ -45,7 +45,6 @@ pub(crate) struct Shared {
     /// Present when the connections of one address are limited.
     pub(crate) addresses: Option<Addresses>,
     pub(crate) shards: u16,
-    pub(crate) connections_max: usize,
     /// What each shard has room for.
     pub(crate) connections_per_shard: usize,
     /// Of each shard.

@@ -210,6 +210,10 @@ impl Directory {
         connection.names(entry).then(|| entry.shard())
     }
 
+    pub(crate) fn connections_max(&self) -> usize {
+        self.connections_max
+    }
+
     /// Connections open now.
     pub fn open(&self) -> usize {
         self.open.load(Ordering::Relaxed)

@@ -10,7 +10,7 @@ use super::inbound::Taken;
 use super::mesh::{MeshMessage, SocketName, StayPut};
 use super::planted::{Bug, is_planted};
 use super::remote::{Attached, Command, EventBatch, FarConnection, FarEvent, Recipients};
-use super::settings::spare_connections;
+use super::settings::room_needed;
 use super::slab::Key;
 use super::socket::{FarLink, Link, Socket};
 use crate::wire::{Payload, close, encode_close};
@@ -33,10 +33,10 @@ impl Core {
     fn has_room(&self) -> bool {
         let shared = &self.shared;
         let here = usize::try_from(self.counters.connections.get()).unwrap_or(usize::MAX);
-        let to_come = shared.connections_max.saturating_sub(shared.directory.open());
-        let part = to_come.div_ceil(usize::from(shared.shards));
-        let spare = spare_connections(shared.connections_max);
-        here.saturating_add(part).saturating_add(spare) <= shared.connections_per_shard
+        let directory = &shared.directory;
+        let shards = usize::from(shared.shards);
+        room_needed(here, directory.open(), directory.connections_max(), shards)
+            <= shared.connections_per_shard
     }
 
     /// The 101 of a far socket was written.
@@ -174,9 +174,8 @@ impl Core {
             if self.shared.shards == 1 {
                 return;
             }
-            let members = object.roster.oldest_first().filter_map(|position| sockets.key_at(position));
-            for key in members {
-                if let Some(Link::Far(far)) = sockets.get(key).map(|socket| &socket.link)
+            for position in object.roster.oldest_first() {
+                if let Some(Link::Far(far)) = sockets.at(position).map(|socket| &socket.link)
                     && !shards.contains(&far.connection.shard)
                 {
                     shards.push(far.connection.shard);

@@ -182,7 +182,7 @@ impl Core {
     /// What two planted bugs do to a socket at hibernation.
     fn forget_some_of(&self, position: u32) {
         let mut sockets = self.sockets.borrow_mut();
-        let Some(socket) = sockets.key_at(position).and_then(|key| sockets.get_mut(key)) else { return };
+        let Some(socket) = sockets.at_mut(position) else { return };
         if is_planted(Bug::SendAfterCloseOnceWoken) {
             socket.closed_by_application = false;
         } else {

@@ -84,6 +84,7 @@ pub use id::ObjectId;
 pub use message::Message;
 #[cfg(feature = "planted-bugs")]
 pub use planted::{Bug, plant};
+pub(crate) use settings::room_needed;
 pub use settings::{DeflateSettings, Settings, spare_connections};
 pub use socket::ReadyState;
 pub use standard::{WebSocketEvent, WebSocketEvents};

@@ -97,7 +97,7 @@ impl Roster {
         }
         if self.sockets.remove(at) {
             self.sockets.compact(|position, at| {
-                if let Some(socket) = at_mut(sockets, position) {
+                if let Some(socket) = sockets.at_mut(position) {
                     socket.roster_at = at;
                 }
             });
@@ -158,7 +158,7 @@ impl Roster {
             self.vacant_tags.push(number);
         } else if compact {
             tag.members.compact(|position, at| {
-                let Some(socket) = at_mut(sockets, position) else { return };
+                let Some(socket) = sockets.at_mut(position) else { return };
                 for membership in socket.tags.as_mut_slice() {
                     if membership.tag == number {
                         membership.at = at;
@@ -187,11 +187,6 @@ impl Roster {
             .iter()
             .filter_map(|membership| self.tags[membership.tag as usize].as_ref().map(|tag| &*tag.name))
     }
-}
-
-fn at_mut(sockets: &mut Slab<Socket>, position: u32) -> Option<&mut Socket> {
-    let key = sockets.key_at(position)?;
-    sockets.get_mut(key)
 }
 
 #[cfg(test)]

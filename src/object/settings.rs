@@ -83,6 +83,14 @@ pub fn spare_connections(connections_max: usize) -> usize {
     connections_max.min(4_096)
 }
 
+/// Connections that one of `shards` shards must have room for when it holds `held` of the `open` ones: these, its part of all
+/// that are still to come, and some. A shard alone gets all of them, and nothing comes at random.
+pub(crate) fn room_needed(held: usize, open: usize, connections_max: usize, shards: usize) -> usize {
+    let to_come = connections_max.saturating_sub(open).div_ceil(shards);
+    let spare = if shards > 1 { spare_connections(connections_max) } else { 0 };
+    held.saturating_add(to_come).saturating_add(spare)
+}
+
 impl Default for Settings {
     fn default() -> Settings {
         Settings {

@@ -93,6 +93,21 @@ impl<T> Slab<T> {
         }
     }
 
+    /// The record that is at this position now.
+    pub(crate) fn at(&self, index: u32) -> Option<&T> {
+        match self.entries.get(index as usize) {
+            Some(Entry::Occupied { record, .. }) => Some(record),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn at_mut(&mut self, index: u32) -> Option<&mut T> {
+        match self.entries.get_mut(index as usize) {
+            Some(Entry::Occupied { record, .. }) => Some(record),
+            _ => None,
+        }
+    }
+
     pub(crate) fn keys(&self) -> impl Iterator<Item = Key> {
         self.entries.iter().enumerate().filter_map(|(index, entry)| match entry {
             Entry::Occupied { generation, .. } => Some(Key { index: index as u32, generation: *generation }),

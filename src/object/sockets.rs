@@ -88,7 +88,7 @@ impl Core {
         let sockets = self.sockets.borrow();
         let handle = |position: u32| {
             let key = sockets.key_at(position)?;
-            Some(WebSocket::accepted(self.clone(), key, sockets.get(key)?.identity))
+            Some(WebSocket::accepted(self.clone(), key, sockets.at(position)?.identity))
         };
         match tag {
             Some(tag) => object.roster.tagged(tag).filter_map(handle).collect(),

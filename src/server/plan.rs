@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::config::{Config, Deflate};
-use crate::object::{DeflateSettings, Settings, spare_connections};
+use crate::object::{DeflateSettings, Settings, room_needed};
 use crate::shard::ShardSettings;
 use crate::wire::{DeflateTerms, HeadLimits, SessionLimits};
 
@@ -68,9 +68,8 @@ fn deflate_settings(deflate: &Deflate) -> DeflateSettings {
 pub(super) fn rings_per_shard(config: &Config, shards: usize, slots_per_ring: usize) -> usize {
     let (limits, shards) = (&config.limits, shards.max(1));
     let largest_object = limits.connections.min(limits.connections_per_object);
-    let to_come = (limits.connections - largest_object).div_ceil(shards);
-    let spare = if shards > 1 { spare_connections(limits.connections) } else { 0 };
-    (largest_object + to_come + spare).div_ceil(slots_per_ring.max(1)).max(1)
+    let slots = room_needed(largest_object, largest_object, limits.connections, shards);
+    slots.div_ceil(slots_per_ring.max(1)).max(1)
 }
 
 /// The settings of a shard on each of `cores`.
