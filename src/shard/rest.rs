@@ -1,7 +1,7 @@
 //! What a shard gives back when it has heard nothing for a while: memory that only work needs.
 //!
 //! Owns the decision when that is. A shard that was busy has touched all its receive buffers, since the kernel takes
-//! them in turn, and its handshakes have left the heap in pieces. Beside sockets that sleep that is more than the
+//! them in turn, and its handshakes and messages have left the heap in pieces. Beside sockets that sleep that is more than the
 //! sockets hold; to touch it again costs a page fault for each eight messages, once.
 
 use super::stats::ShardStats;
@@ -11,6 +11,8 @@ pub(super) const QUIET_MS: u64 = 1_000;
 
 /// So much must have happened before: less has not touched much.
 const WORK_MIN: u64 = 512;
+/// What messages alone leave of the heap is less, and to look through it holds up every shard that shares it.
+const HEAP_RECEIVES_MIN: u64 = 16 * WORK_MIN;
 
 /// What had happened when.
 #[derive(Debug, Default)]
@@ -20,6 +22,8 @@ pub(super) struct Rest {
     heard_ms: u64,
     /// When the shard last gave something back.
     receives_then: u64,
+    /// Both when that was pieces of the heap.
+    heap_receives_then: u64,
     connections_then: u64,
     deadline_ms: Option<u64>,
 }
@@ -42,7 +46,8 @@ impl Rest {
         }
         let worth = Worth {
             buffers: receives - self.receives_then >= WORK_MIN,
-            heap: connections - self.connections_then >= WORK_MIN,
+            heap: connections - self.connections_then >= WORK_MIN
+                || receives - self.heap_receives_then >= HEAP_RECEIVES_MIN,
         };
         let due_ms = self.heard_ms + QUIET_MS;
         let is_worth = worth != Worth::default();
@@ -50,7 +55,10 @@ impl Rest {
         if !is_worth || due_ms > now_ms {
             return Worth::default();
         }
-        (self.receives_then, self.connections_then) = (receives, connections);
+        self.receives_then = receives;
+        if worth.heap {
+            (self.heap_receives_then, self.connections_then) = (receives, connections);
+        }
         worth
     }
 
@@ -82,6 +90,22 @@ mod tests {
         assert_eq!(rest.look(9 + QUIET_MS, &stats), NOTHING);
         assert_eq!(rest.look(10 + QUIET_MS, &stats), Worth { buffers: true, heap: false });
         assert_eq!((rest.look(11 + QUIET_MS, &stats), rest.deadline_ms()), (NOTHING, None), "once");
+    }
+
+    #[test]
+    fn what_many_messages_left_of_the_heap_is_given_back_too() {
+        let (mut rest, stats) = (Rest::default(), ShardStats::default());
+        let mut now_ms = 0;
+        let mut given = Vec::new();
+        for _ in 0..2 * HEAP_RECEIVES_MIN / WORK_MIN {
+            stats.receives.add(WORK_MIN);
+            rest.look(now_ms, &stats);
+            now_ms += QUIET_MS;
+            given.push(rest.look(now_ms, &stats));
+        }
+        assert!(given.iter().all(|worth| worth.buffers), "{given:?}");
+        let heap: Vec<usize> = (0..given.len()).filter(|&at| given[at].heap).collect();
+        assert_eq!(heap, [15, 31]);
     }
 
     #[test]
