@@ -370,6 +370,39 @@ fn an_object_without_sockets_leaves_nothing_behind() {
     assert!(kept.abs() < 10_000, "{kept} bytes more for {OBJECTS} objects that nobody uses: {rounds:?}");
 }
 
+/// Those that a client costs that connects, is accepted and answered, and is gone again: the request with its fields, its way
+/// through worker and object, the pair of sockets at either end of it, the event of the loss.
+#[test]
+fn a_connection_that_comes_and_goes_takes_fourteen_allocations() {
+    // Beside another, who keeps the object there; a crowd, but on the one shard that there is.
+    let mut fake = parrots(1, |settings| settings.crowd_sockets = 0);
+    let another = fake.connect();
+    another.bytes(upgrade("/parrot", ""));
+    fake.settle();
+    fake.opened(&another);
+    let (world, mut abyss, mut effects) = (fake.world(), Abyss::default(), Effects::default());
+    let head = upgrade("/parrot", "").into_bytes();
+    let mut received = head.clone();
+    let mut come_and_go = |times: u32| {
+        for _ in 0..times {
+            received.copy_from_slice(&head);
+            world.handle_accepted(Place(7));
+            world.handle_received(Place(7), &mut received);
+            for part in [World::handle_lost, World::handle_closed] {
+                world.run();
+                world.flush(&mut abyss);
+                part(world, Place(7));
+                world.take_effects(&mut effects);
+            }
+        }
+    };
+    come_and_go(200);
+    let allocations = allocations_of(|| come_and_go(1_000));
+    assert_eq!(abyss.sends, 1_200, "each is answered");
+    // And a table that grows meanwhile.
+    assert!(allocations < 14_100, "{allocations} allocations of 1,000 connections");
+}
+
 #[test]
 fn connections_that_came_and_went_leave_nothing_behind() {
     let mut fake = parrots(2, |settings| settings.crowd_sockets = 10);

@@ -434,3 +434,30 @@ fn the_ends_of_a_pair_are_two_sockets_before_and_after_it_is_accepted() {
     fake.open("/lobby");
     assert!(log().contains(&"checked".to_owned()));
 }
+
+/// The client's end is gone with its last handle, and not with one before.
+#[test]
+fn a_socket_ends_with_the_last_handle_of_the_clients_end() {
+    let mut fake = fake();
+    let kept: Rc<RefCell<Vec<WebSocket>>> = Rc::default();
+    let keeps = kept.clone();
+    on_fetch(move |ctx, _| {
+        let WebSocketPair { client, server } = WebSocketPair::new();
+        ctx.accept_web_socket(&server, &[])?;
+        // Those of the object's own end count for nothing.
+        drop((server.clone(), server));
+        keeps.borrow_mut().extend([client.clone(), client]);
+        Ok(Response::text("kept"))
+    });
+    assert_eq!(fake.ask(&get("/lobby")).body, "kept");
+    let sockets = |fake: &mut Fake| {
+        fake.settle();
+        fake.counters().namespaces[0].sockets.get()
+    };
+    assert_eq!(sockets(&mut fake), 1);
+    kept.borrow_mut().pop();
+    assert_eq!(sockets(&mut fake), 1);
+    kept.borrow_mut().pop();
+    assert_eq!(sockets(&mut fake), 0);
+    assert!(log().iter().any(|line| line.starts_with("someone closes 1006")));
+}

@@ -1,7 +1,6 @@
 //! Calls of `fetch`, within a shard and between shards. Owns the calls that wait for an answer, and sleeps.
 
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
@@ -15,6 +14,7 @@ use super::http::{Request, Response};
 use super::mailbox::{Event, Mailbox};
 use super::mesh::{AnswerMessage, FetchMessage, MeshMessage, ObjectName, SocketName, StatusMessage, StayPut};
 use super::planted::{Bug, is_planted};
+use super::slab::{Key, Slab};
 use super::status::ObjectStatus;
 use super::timers::Timer;
 use super::web_socket::WebSocket;
@@ -44,7 +44,7 @@ pub(crate) struct FetchEvent {
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) shard: ShardId,
-    pub(crate) call: u64,
+    pub(crate) call: Key,
 }
 
 /// A value that one task waits for.
@@ -84,31 +84,31 @@ enum Pending {
     Sleep(Rc<Awaited<()>>),
 }
 
-/// What waits, by number.
+/// What waits.
 #[derive(Default)]
 pub(crate) struct Calls {
-    pending: RefCell<HashMap<u64, Pending>>,
-    made: Cell<u64>,
+    pending: RefCell<Slab<Pending>>,
 }
 
 impl Calls {
-    fn insert(&self, pending: Pending) -> u64 {
-        let call = self.made.get() + 1;
-        self.made.set(call);
-        self.pending.borrow_mut().insert(call, pending);
-        call
+    fn insert(&self, pending: Pending) -> Key {
+        self.pending.borrow_mut().insert(pending)
+    }
+
+    fn remove(&self, call: Key) -> Option<Pending> {
+        self.pending.borrow_mut().remove(call)
     }
 }
 
 /// Takes a call out of the table when its waiter goes, answered or not.
 struct Forget<'a> {
     calls: &'a Calls,
-    call: u64,
+    call: Key,
 }
 
 impl Drop for Forget<'_> {
     fn drop(&mut self) {
-        self.calls.pending.borrow_mut().remove(&self.call);
+        self.calls.remove(self.call);
     }
 }
 
@@ -177,7 +177,8 @@ impl Core {
     /// Gives the running fetch event its answer.
     pub(crate) fn answer_current(self: &Rc<Core>, mailbox: &Mailbox, answer: Result<Response>) {
         let reply = mailbox.current.borrow_mut().as_mut().and_then(|current| current.reply.take());
-        let answer = answer.and_then(|response| self.response_into_parts(response));
+        let caller = reply.as_ref().map_or(self.shard, |reply| reply.shard);
+        let answer = answer.and_then(|response| self.response_into_parts(response, caller));
         self.answer(reply, answer);
     }
 
@@ -192,23 +193,23 @@ impl Core {
         }
     }
 
-    pub(crate) fn take_answer(self: &Rc<Core>, call: u64, answer: Answer) {
+    pub(crate) fn take_answer(self: &Rc<Core>, call: Key, answer: Answer) {
         let answer = answer.map(|parts| self.response_from_parts(parts));
         // Nobody waits any more: dropping the response abandons its socket.
-        let pending = self.calls.pending.borrow_mut().remove(&call);
+        let pending = self.calls.remove(call);
         match pending {
             Some(Pending::Fetch(awaited)) => awaited.set(answer),
             _ => drop(self.guarded(|| drop(answer))),
         }
     }
 
-    pub(crate) fn time_out_call(&self, call: u64) {
-        if let Some(Pending::Fetch(awaited)) = self.calls.pending.borrow_mut().remove(&call) {
+    pub(crate) fn time_out_call(&self, call: Key) {
+        if let Some(Pending::Fetch(awaited)) = self.calls.remove(call) {
             awaited.set(Err(ApiError::CallTimedOut.into()));
         }
     }
 
-    fn response_into_parts(&self, response: Response) -> Answer {
+    fn response_into_parts(&self, response: Response, caller: ShardId) -> Answer {
         let socket = match &response.web_socket {
             Some(web_socket) => {
                 Some(web_socket.take_for_response().ok_or(ApiError::ResponseSocketNotAccepted)?)
@@ -216,6 +217,8 @@ impl Core {
             None => None,
         };
         let stay = match socket {
+            // Its connection is here already, or it is seen to when the caller passes it on.
+            Some((shard, _)) if shard == self.shard && caller == self.shard => None,
             Some((shard, name)) if shard == self.shard => self.stay_put(name),
             // Passed on by an object that got it from another.
             _ => response.web_socket.as_ref().and_then(WebSocket::stay_put),
@@ -248,8 +251,8 @@ impl Core {
         awaited.get().await
     }
 
-    pub(crate) fn take_status(&self, call: u64, status: ObjectStatus) {
-        if let Some(Pending::Status(awaited)) = self.calls.pending.borrow_mut().remove(&call) {
+    pub(crate) fn take_status(&self, call: Key, status: ObjectStatus) {
+        if let Some(Pending::Status(awaited)) = self.calls.remove(call) {
             awaited.set(status);
         }
     }
@@ -264,8 +267,8 @@ impl Core {
         awaited.get().await;
     }
 
-    pub(crate) fn end_sleep(&self, call: u64) {
-        if let Some(Pending::Sleep(awaited)) = self.calls.pending.borrow_mut().remove(&call) {
+    pub(crate) fn end_sleep(&self, call: Key) {
+        if let Some(Pending::Sleep(awaited)) = self.calls.remove(call) {
             awaited.set(());
         }
     }

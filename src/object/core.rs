@@ -33,7 +33,7 @@ use super::timers::Timers;
 use super::watch::Watch;
 use super::wheel::Wheel;
 use super::worker::ErasedWorker;
-use crate::wire::Inflaters;
+use crate::wire::{Field, Inflaters};
 
 /// What all shards of an engine have in common.
 pub(crate) struct Shared {
@@ -80,6 +80,10 @@ pub(crate) struct Core {
     pub(crate) calls: Calls,
     pub(crate) timers: RefCell<Timers>,
     pub(crate) wheel: RefCell<Wheel>,
+    /// The fields of the head that is read; kept, so that the next one takes no memory.
+    pub(crate) head_fields: RefCell<Vec<Field>>,
+    /// The 101 that is written; kept likewise.
+    pub(crate) response_head: RefCell<Vec<u8>>,
     pub(crate) effects: RefCell<Effects>,
     /// Connections that come over, by sender and token.
     pub(crate) arriving: RefCell<HashMap<(ShardId, u32), HandOff>>,
@@ -137,6 +141,8 @@ impl Core {
             calls: Calls::default(),
             timers: RefCell::default(),
             wheel: RefCell::default(),
+            head_fields: RefCell::default(),
+            response_head: RefCell::default(),
             effects: RefCell::default(),
             arriving: RefCell::default(),
             departing: RefCell::default(),
@@ -181,16 +187,23 @@ impl Core {
 
     /// Runs `f` on the connection at `place`, if there is one.
     pub(crate) fn with_connection<R>(&self, place: Place, f: impl FnOnce(&mut Connection) -> R) -> Option<R> {
-        self.connections.borrow_mut().get_mut(place.0 as usize)?.as_mut().map(f)
+        self.connections.borrow_mut().get_mut(place.0 as usize).map(f)
     }
 
-    pub(crate) fn insert_connection(&self, place: Place, connection: Connection) {
-        self.connections.borrow_mut().insert(place.0 as usize, connection);
+    pub(crate) fn insert_connection(&self, place: Place, mut connection: Connection) {
+        let mut connections = self.connections.borrow_mut();
+        // The look that the wheel still owes to whoever was there before serves this one too. Otherwise there would be one
+        // for each connection that came and went, however few there are at a time.
+        let left = connections.left(place.0 as usize);
+        if left.ms() > self.now_ms() {
+            connection.look = left;
+        }
+        connections.insert(place.0 as usize, connection);
         self.counters.connections.set(self.counters.connections.get() + 1);
     }
 
     pub(crate) fn remove_connection(&self, place: Place) {
-        let removed = self.connections.borrow_mut().remove(place.0 as usize);
+        let removed = self.connections.borrow_mut().remove(place.0 as usize, |connection| connection.look);
         if let Some(mut connection) = removed {
             self.forget_output(place, &mut connection);
             self.compressor.borrow_mut().closed(place);

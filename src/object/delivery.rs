@@ -169,7 +169,7 @@ impl Delivery<'_> {
         match &mut socket.link {
             Link::Bound(place) => {
                 let place = *place;
-                let Some(Some(connection)) = self.connections.get_mut(place.0 as usize) else {
+                let Some(connection) = self.connections.get_mut(place.0 as usize) else {
                     return Queued::No;
                 };
                 self.outboxes.push(place, connection, self.policy, forms)
@@ -184,6 +184,7 @@ impl Delivery<'_> {
             Link::Pending(early) => {
                 let bytes_max =
                     self.outboxes.bytes_max.saturating_mul(UNTRIED_FACTOR).min(QUEUED_BYTES_CEILING);
+                let early = early.get_or_insert_default();
                 match forms.key() {
                     _ if early.frames.len() < bytes_max => {
                         // What the client will agree to is not known yet.

@@ -178,7 +178,7 @@ impl Core {
             let is_for_one = matches!(to, Recipients::One(..));
             let mut forms = Forms::of_message_frame(frame, segment, is_for_one).keyed(key);
             let mut push = |place: Place, id: ConnectionId| {
-                let Some(Some(connection)) = connections.get_mut(place.0 as usize) else { return };
+                let Some(connection) = connections.get_mut(place.0 as usize) else { return };
                 if connection.id != id {
                     return;
                 }

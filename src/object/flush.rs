@@ -108,7 +108,7 @@ impl Core {
             if taken.is_full() {
                 break;
             }
-            let connection = connections.get(place.0 as usize).and_then(Option::as_ref);
+            let connection = connections.get(place.0 as usize);
             if let Some(connection) = connection.filter(|c| !c.outbox.is_empty() && !c.is_blocked) {
                 let count = connection.outbox.segments().take(PARTS_MAX).count();
                 if parts.len() + count > BATCH_PARTS_MAX {
@@ -209,8 +209,8 @@ impl Core {
             let slowest = {
                 let connections = self.connections.borrow();
                 let held = |at: usize| {
-                    connections[at]
-                        .as_ref()
+                    connections
+                        .get(at)
                         .filter(|c| !matches!(c.phase, Phase::Closing))
                         .map(|c| self.waiting_bytes(Place(at as u32), c))
                 };

@@ -40,14 +40,16 @@ impl Core {
             None => None,
         };
         self.queue_bytes(place, response);
-        let Some((pending, close_sent)) = taken else {
+        let Some((early, close_sent)) = taken else {
             // The object went away between its answer and now.
             return self.dismiss(place, crate::wire::close::INTERNAL_ERROR, "the object is gone");
         };
-        if !pending.frames.is_empty() {
-            self.queue_bytes(place, &pending.frames);
+        if let Some(early) = early {
+            if !early.frames.is_empty() {
+                self.queue_bytes(place, &early.frames);
+            }
+            self.keep_on(place, early.kept);
         }
-        self.keep_on(place, pending.kept);
         self.carry_frames(place, Owner::Near(socket), agreement);
         if close_sent {
             self.await_close(place);

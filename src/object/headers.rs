@@ -2,7 +2,7 @@
 //! means is read elsewhere.
 
 use super::error::ApiError;
-use crate::wire::{self, Field};
+use crate::wire::{self, Field, Span};
 
 /// Header fields (RFC 9110 5; Fetch API: `Headers`): names compare without regard to case, order and
 /// repetition are kept.
@@ -15,19 +15,18 @@ use crate::wire::{self, Field};
 /// assert_eq!((headers.len(), headers.is_empty()), (1, false));
 /// # Ok::<(), dormouse::ApiError>(())
 /// ```
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default)]
 pub struct Headers {
-    // Names and values one behind the other, so that a request costs two allocations and not two a field.
+    // A head as it was received, or names and values one behind the other: no allocation for each field.
     block: String,
     fields: Vec<Bounds>,
 }
 
-/// Name is `block[name..value]`, value is `block[value..end]`.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// Where in the block a field stands. No field of a head that is let in comes near `u32::MAX`.
+#[derive(Clone, Copy)]
 struct Bounds {
-    name: u32,
-    value: u32,
-    end: u32,
+    name: (u32, u32),
+    value: (u32, u32),
 }
 
 impl Headers {
@@ -37,17 +36,32 @@ impl Headers {
     }
 
     /// The fields of a parsed request head. Bytes over 127 in values are read as Latin-1, as RFC 9110 5.5 has it.
-    pub(crate) fn from_head(head: &[u8], fields: &[Field]) -> Headers {
-        let mut headers =
-            Headers { block: String::with_capacity(head.len()), fields: Vec::with_capacity(fields.len()) };
+    pub(crate) fn from_head(head: Vec<u8>, fields: &[Field]) -> Headers {
+        let head = match String::from_utf8(head) {
+            Ok(text) if text.is_ascii() => {
+                let bounds = |span: Span| (span.start.into(), span.end.into());
+                let fields = fields
+                    .iter()
+                    .map(|field| Bounds { name: bounds(field.name), value: bounds(field.value) });
+                return Headers { block: text, fields: fields.collect() };
+            }
+            Ok(text) => text.into_bytes(),
+            Err(error) => error.into_bytes(),
+        };
+        let mut headers = Headers { block: String::new(), fields: Vec::with_capacity(fields.len()) };
         for field in fields {
-            let name = headers.block.len() as u32;
-            push_latin1(&mut headers.block, field.name.of(head));
-            let value = headers.block.len() as u32;
-            push_latin1(&mut headers.block, field.value.of(head));
-            headers.fields.push(Bounds { name, value, end: headers.block.len() as u32 });
+            let [name, value] = [field.name, field.value]
+                .map(|span| headers.push(span.of(&head).iter().map(|&byte| char::from(byte))));
+            headers.fields.push(Bounds { name, value });
         }
         headers
+    }
+
+    /// Puts text at the end of the block.
+    fn push(&mut self, text: impl Iterator<Item = char>) -> (u32, u32) {
+        let start = self.block.len() as u32;
+        self.block.extend(text);
+        (start, self.block.len() as u32)
     }
 
     /// Adds a field behind those of the same name.
@@ -67,11 +81,9 @@ impl Headers {
     pub fn append(&mut self, name: &str, value: &str) -> Result<(), ApiError> {
         wire::check_field(name, value)
             .map_err(|error| ApiError::InvalidHeader { message: error.to_string() })?;
-        let start = self.block.len() as u32;
-        self.block.push_str(name);
-        let middle = self.block.len() as u32;
-        self.block.push_str(value);
-        self.fields.push(Bounds { name: start, value: middle, end: self.block.len() as u32 });
+        let name = self.push(name.chars());
+        let value = self.push(value.chars());
+        self.fields.push(Bounds { name, value });
         Ok(())
     }
 
@@ -91,8 +103,7 @@ impl Headers {
         wire::check_field(name, value)
             .map_err(|error| ApiError::InvalidHeader { message: error.to_string() })?;
         let Headers { block, fields } = self;
-        fields
-            .retain(|bounds| !block[bounds.name as usize..bounds.value as usize].eq_ignore_ascii_case(name));
+        fields.retain(|bounds| !part(block, bounds.name).eq_ignore_ascii_case(name));
         self.append(name, value)
     }
 
@@ -129,10 +140,7 @@ impl Headers {
     /// }
     /// ```
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.fields.iter().map(|bounds| {
-            let (name, value, end) = (bounds.name as usize, bounds.value as usize, bounds.end as usize);
-            (&self.block[name..value], &self.block[value..end])
-        })
+        self.fields.iter().map(|bounds| (part(&self.block, bounds.name), part(&self.block, bounds.value)))
     }
 
     /// Number of fields.
@@ -152,12 +160,17 @@ impl std::fmt::Debug for Headers {
     }
 }
 
-fn push_latin1(block: &mut String, bytes: &[u8]) {
-    match std::str::from_utf8(bytes) {
-        Ok(text) if text.is_ascii() => block.push_str(text),
-        _ => block.extend(bytes.iter().map(|&byte| char::from(byte))),
+fn part(block: &str, (start, end): (u32, u32)) -> &str {
+    &block[start as usize..end as usize]
+}
+
+impl PartialEq for Headers {
+    fn eq(&self, other: &Headers) -> bool {
+        self.iter().eq(other.iter())
     }
 }
+
+impl Eq for Headers {}
 
 #[cfg(test)]
 mod tests {
@@ -180,5 +193,35 @@ mod tests {
         headers.append("a", "1").unwrap();
         assert!(headers.set("a", "1\r\nSet-Cookie: x").is_err());
         assert_eq!(headers.get("a"), Some("1"));
+    }
+
+    #[test]
+    fn a_head_is_read_as_latin_1_and_is_equal_to_the_same_fields_made_by_hand() {
+        for (value, expected) in [
+            (&b"caf\xe9"[..], "caf\u{e9}"),
+            ("caf\u{e9}".as_bytes(), "caf\u{c3}\u{a9}"),
+            (b"coffee", "coffee"),
+        ] {
+            let head = [b"GET /\xe4 HTTP/1.1\r\nHost: localhost\r\nDrink:  ", value, b"\t\r\n\r\n"].concat();
+            for head in
+                [head.clone(), head.iter().map(|byte| if *byte == 0xe4 { b'a' } else { *byte }).collect()]
+            {
+                let span = |part: &[u8]| {
+                    let start = head.windows(part.len()).position(|window| window == part).unwrap() as u16;
+                    Span { start, end: start + part.len() as u16 }
+                };
+                let fields = [
+                    Field { name: span(b"Host"), value: span(b"localhost") },
+                    Field { name: span(b"Drink"), value: span(value) },
+                ];
+                let headers = Headers::from_head(head.clone(), &fields);
+                let mut by_hand = Headers::new();
+                by_hand.append("Host", "localhost").unwrap();
+                by_hand.append("Drink", expected).unwrap();
+                assert_eq!(headers, by_hand);
+                by_hand.set("drink", "tea").unwrap();
+                assert_ne!(headers, by_hand);
+            }
+        }
     }
 }

@@ -47,7 +47,9 @@ impl Core {
             match sockets.get_mut(key) {
                 Some(socket) => {
                     match std::mem::replace(&mut socket.link, Link::Far(Box::new(FarLink::new(far)))) {
-                        Link::Pending(early) => Some((early, socket.close.sent, socket.object)),
+                        Link::Pending(early) => {
+                            Some((early.unwrap_or_default(), socket.close.sent, socket.object))
+                        }
                         other => {
                             socket.link = other;
                             None

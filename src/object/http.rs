@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use super::error::ApiError;
 use super::headers::Headers;
 use super::web_socket::WebSocket;
+use crate::wire::{Field, ParsedHead};
 
 /// An HTTP/1.1 request, whole: head and body have arrived when a handler sees it (Fetch API: `Request`).
 ///
@@ -46,13 +47,14 @@ impl Request {
     }
 
     /// A request that a client has sent, its body not read yet.
-    pub(crate) fn received(method: &[u8], target: &[u8], headers: Headers) -> Request {
-        let method = match method {
+    pub(crate) fn received(head: Vec<u8>, parsed: &ParsedHead, fields: &[Field]) -> Request {
+        let method = match parsed.method.of(&head) {
             // Nearly every request; a method of its own costs an allocation.
             b"GET" => Cow::Borrowed("GET"),
             other => Cow::Owned(String::from_utf8_lossy(other).into_owned()),
         };
-        Request::with_parts(method, String::from_utf8_lossy(target).into_owned(), headers, Vec::new())
+        let target = String::from_utf8_lossy(parsed.target.of(&head)).into_owned();
+        Request::with_parts(method, target, Headers::from_head(head, fields), Vec::new())
     }
 
     fn with_parts(method: Cow<'static, str>, target: String, headers: Headers, body: Vec<u8>) -> Request {

@@ -58,7 +58,7 @@ pub enum MeshMessage {
     /// The answer to a [`MeshMessage::Status`].
     StatusAnswer {
         /// Which call.
-        call: u64,
+        call: Key,
         /// How it fares.
         status: ObjectStatus,
     },
@@ -88,7 +88,7 @@ pub struct StayPut {
 #[derive(Debug)]
 pub struct FetchMessage {
     pub(crate) from: ShardId,
-    pub(crate) call: u64,
+    pub(crate) call: Key,
     pub(crate) object: ObjectName,
     pub(crate) request: Request,
     pub(crate) chain: Vec<Box<str>>,
@@ -97,7 +97,7 @@ pub struct FetchMessage {
 /// What became of a call.
 #[derive(Debug)]
 pub struct AnswerMessage {
-    pub(crate) call: u64,
+    pub(crate) call: Key,
     pub(crate) answer: Answer,
 }
 
@@ -120,6 +120,6 @@ pub struct HandOff {
 #[derive(Debug)]
 pub struct StatusMessage {
     pub(crate) from: ShardId,
-    pub(crate) call: u64,
+    pub(crate) call: Key,
     pub(crate) object: ObjectName,
 }

@@ -10,19 +10,21 @@ use super::directory::ConnectionId;
 use super::driver::{Effect, Place, Receive};
 use super::env::Env;
 use super::error::{ApiError, Result, status_of};
-use super::headers::Headers;
 use super::http::{Request, Response};
 use super::mesh::MeshMessage;
 use super::moment::Moment;
 use super::tasks::TaskKind;
 use super::web_socket::WebSocket;
 use crate::wire::{
-    self, BodyDecoder, Field, HeadKind, RequestError, encode_refusal, encode_response_head,
+    self, BodyDecoder, HeadKind, RequestError, encode_refusal, encode_response_head,
     encode_switching_protocols, fields_named, list_contains, negotiate_deflate, parse_head,
 };
 
 /// How long a request may take to arrive when the server shuts down: it is here already, or on its way.
 const LATE_REQUEST_MS: u64 = 500;
+
+/// Bytes of memory for a 101 that stay for the next one.
+const RESPONSE_HEAD_KEPT: usize = 4_096;
 
 /// What one step on the received bytes led to.
 enum Step {
@@ -78,8 +80,8 @@ impl Core {
         let deadline = self.now_ms() + patience_ms;
         let mut connection = Connection::new(id, Phase::Http(Box::default()));
         connection.deadline = Moment::not_before(deadline);
-        self.look_by(place, &mut connection, deadline);
         self.insert_connection(place, connection);
+        self.with_connection(place, |connection| self.look_by(place, connection, deadline));
         self.effect(Effect::Receive(place, Receive::Once));
     }
 
@@ -152,28 +154,26 @@ impl Core {
     fn take_head(&self, http: &mut HttpState) -> Result<Option<Step>, RequestError> {
         let limits = &self.settings().head;
         let Some(length) = http.scanner.scan(&http.received, limits)? else { return Ok(Some(Step::More)) };
-        let mut fields: Vec<Field> = Vec::with_capacity(16);
-        let head = &http.received[..length];
-        let parsed = parse_head(head, limits, &mut fields)?;
-        let headers = Headers::from_head(head, &fields);
-        let request = Request::received(parsed.method.of(head), parsed.target.of(head), headers);
-        let is_upgrade =
-            fields_named(head, &fields, "upgrade").any(|value| list_contains(value, "websocket"));
+        let rest = http.received.split_off(length);
+        let head = std::mem::replace(&mut http.received, rest);
+        let mut fields = self.head_fields.borrow_mut();
+        let parsed = parse_head(&head, limits, &mut fields)?;
         http.requests += 1;
         http.scanner = wire::HeadScanner::default();
         (http.accept, http.offered_protocols, http.deflate) = (None, Vec::new(), None);
         match parsed.kind {
             HeadKind::Upgrade(upgrade) => {
+                http.accept = Some(upgrade.accept);
+                let deflate = &self.settings().deflate;
+                // RFC 7692 5.1 and 7.1: accepted only if it was offered, and as it was offered
+                http.deflate =
+                    negotiate_deflate(&head, &fields, deflate.is_enabled.then_some(&deflate.terms))?;
+                let request = Request::received(head, &parsed, &fields);
                 let origins = &self.settings().origins;
                 let is_allowed = origins.is_empty()
                     || request.headers().get("Origin").is_some_and(|origin| {
                         origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin))
                     });
-                http.accept = Some(upgrade.accept);
-                let deflate = &self.settings().deflate;
-                // RFC 7692 5.1 and 7.1: accepted only if it was offered, and as it was offered
-                http.deflate =
-                    negotiate_deflate(head, &fields, deflate.is_enabled.then_some(&deflate.terms))?;
                 http.offered_protocols = request
                     .headers()
                     .get_all("Sec-WebSocket-Protocol")
@@ -181,15 +181,16 @@ impl Core {
                     .collect();
                 // A refused upgrade ends the connection: what stands behind it was written for another protocol.
                 (http.keep_alive, http.is_head_method, http.upgrade_by_wrong_method) = (false, false, false);
-                http.received.drain(..length);
                 Ok(Some(if is_allowed { Step::Ready(request) } else { Step::Forbidden }))
             }
             HeadKind::Ordinary(ordinary) => {
                 http.keep_alive = ordinary.keep_alive;
                 http.is_head_method = ordinary.is_head_method;
+                let is_upgrade =
+                    fields_named(&head, &fields, "upgrade").any(|value| list_contains(value, "websocket"));
                 http.upgrade_by_wrong_method = is_upgrade;
                 http.keep_alive &= !is_upgrade;
-                http.received.drain(..length);
+                let request = Request::received(head, &parsed, &fields);
                 let decoder = BodyDecoder::new(ordinary.body, self.settings().body_bytes_max)?;
                 http.stage = Stage::Body(Box::new(PartialBody { request, decoder }));
                 let waits = ordinary.expect_continue && http.received.is_empty();
@@ -371,7 +372,8 @@ impl Core {
         let Some((shard, socket)) = web_socket.and_then(|web_socket| web_socket.take_for_response()) else {
             return self.fail_upgrade(place, &ApiError::ResponseSocketNotAccepted.to_string());
         };
-        let mut bytes = Vec::with_capacity(256);
+        let mut bytes = self.response_head.take();
+        bytes.reserve(256);
         let deflate = deflate
             .map(|agreement| self.agreement_on(if stay.is_some() { self.shard } else { shard }, agreement));
         let extensions = deflate.map(|agreement| agreement.to_string());
@@ -389,8 +391,11 @@ impl Core {
         } else if let Some(stay) = stay {
             self.open_far(place, shard, socket, &stay, &bytes, deflate);
         } else {
-            self.depart(place, Departure { target: shard, socket, response: bytes, deflate });
+            return self.depart(place, Departure { target: shard, socket, response: bytes, deflate });
         }
+        bytes.clear();
+        bytes.shrink_to(RESPONSE_HEAD_KEPT);
+        self.response_head.replace(bytes);
     }
 
     fn fail_upgrade(self: &Rc<Core>, place: Place, why: &str) {

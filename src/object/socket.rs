@@ -31,8 +31,8 @@ pub enum ReadyState {
 /// Where the frames of a socket go.
 #[derive(Debug)]
 pub(crate) enum Link {
-    /// The 101 has not been written.
-    Pending(Box<Early>),
+    /// The 101 has not been written. Most objects say nothing before it.
+    Pending(Option<Box<Early>>),
     /// To the connection at this place of the same shard.
     Bound(Place),
     /// To a connection that stays on the shard that accepted it.
@@ -185,7 +185,7 @@ impl Socket {
         Socket {
             identity,
             object,
-            link: Link::Pending(Box::default()),
+            link: Link::Pending(None),
             close: CloseProgress::default(),
             closed_by_application: false,
             is_muted: false,

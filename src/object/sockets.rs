@@ -34,14 +34,19 @@ impl Core {
         ws: &WebSocket,
         tags: &[&str],
     ) -> Result<(), ApiError> {
-        let mut distinct: Vec<&str> = Vec::new();
+        let (mut distinct, mut count) = ([""; TAGS_MAX], 0);
+        let mut are_too_many = false;
         for tag in tags {
             check_tag(tag)?;
-            if !distinct.contains(tag) {
-                distinct.push(tag);
+            if distinct[..count].contains(tag) {
+                continue;
+            }
+            match distinct.get_mut(count) {
+                Some(place) => (*place, count) = (tag, count + 1),
+                None => are_too_many = true,
             }
         }
-        if distinct.len() > TAGS_MAX {
+        if are_too_many {
             return Err(ApiError::TooManyTags);
         }
         let mut objects = self.objects.borrow_mut();
@@ -50,7 +55,7 @@ impl Core {
         let mut sockets = self.sockets.borrow_mut();
         let key = sockets.insert(socket);
         object.roster.insert(key, &mut sockets);
-        for tag in distinct {
+        for tag in &distinct[..count] {
             object.roster.add_tag(key, tag, &mut sockets);
         }
         ws.bind(self, key);
@@ -234,7 +239,7 @@ impl Core {
         let mut frame = Vec::with_capacity(2 + 2 + reason.len());
         wire::encode_close(&mut frame, code, reason);
         match &mut socket.link {
-            Link::Pending(early) => early.close(&frame),
+            Link::Pending(early) => early.get_or_insert_default().close(&frame),
             Link::Gone => {}
             Link::Far(far) => {
                 let far = far.connection;
@@ -289,7 +294,9 @@ impl Core {
 
     pub(crate) fn buffered_amount(&self, key: Key) -> usize {
         match self.sockets.borrow().get(key).map(|socket| &socket.link) {
-            Some(Link::Pending(early)) => early.frames.len() + early.kept.bytes(),
+            Some(Link::Pending(early)) => {
+                early.as_ref().map_or(0, |early| early.frames.len() + early.kept.bytes())
+            }
             Some(Link::Bound(place)) => {
                 self.with_connection(*place, |connection| self.waiting_bytes(*place, connection)).unwrap_or(0)
             }

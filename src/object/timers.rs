@@ -22,10 +22,10 @@ pub(crate) enum Timer {
     Tick(Key, u64),
     /// See which of the object's batches are old enough to leave.
     Batches(Key),
-    /// Wake a sleeping handler: number of the sleep.
-    Sleep(u64),
-    /// Give up waiting for the answer to a call: number of the call.
-    Call(u64),
+    /// Wake a sleeping handler.
+    Sleep(Key),
+    /// Give up waiting for the answer to a call.
+    Call(Key),
 }
 
 /// Deadlines in order; equal ones in the order of their making, so that a seed replays.
@@ -63,12 +63,13 @@ mod tests {
     #[test]
     fn nothing_is_due_early_and_equal_deadlines_keep_their_order() {
         let mut timers = Timers::default();
-        timers.insert(20, Timer::Sleep(1));
-        timers.insert(10, Timer::Sleep(2));
-        timers.insert(10, Timer::Sleep(3));
+        let [first, second, third] = [1, 2, 3].map(|index| Timer::Sleep(Key { index, generation: 0 }));
+        timers.insert(20, first);
+        timers.insert(10, second);
+        timers.insert(10, third);
         assert_eq!(timers.pop_due(9), None);
         assert_eq!(timers.next_ms(), Some(10));
         let due: Vec<Timer> = std::iter::from_fn(|| timers.pop_due(20)).collect();
-        assert_eq!(due, [Timer::Sleep(2), Timer::Sleep(3), Timer::Sleep(1)]);
+        assert_eq!(due, [second, third, first]);
     }
 }

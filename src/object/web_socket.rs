@@ -38,7 +38,7 @@ enum End {
     /// An accepted socket.
     Accepted { core: Rc<Core>, key: Key, identity: u32 },
     /// One end of a pair.
-    Half { pair: Rc<Pair>, side: Rc<Side> },
+    Half(Half),
 }
 
 /// Two connected ends: one for the object, one for the client (Durable Objects API: `WebSocketPair`).
@@ -65,6 +65,8 @@ struct Pair {
     accepted: RefCell<Option<AcceptedPair>>,
     /// Set before it was accepted.
     attachment: RefCell<Option<Box<[u8]>>>,
+    /// How many handles there are of each side.
+    handles: [Cell<u32>; 2],
 }
 
 struct AcceptedPair {
@@ -79,22 +81,52 @@ struct AcceptedPair {
     stay: Option<Box<StayPut>>,
 }
 
-/// Notices when the last handle of one side is gone.
-struct Side {
+/// One end of a pair. Notices when its last handle is gone.
+struct Half {
     pair: Rc<Pair>,
-    number: u8,
+    side: u8,
 }
 
-impl Drop for Side {
+impl Half {
+    fn new(pair: &Rc<Pair>, side: u8) -> Half {
+        let handles = &pair.handles[usize::from(side)];
+        handles.set(handles.get() + 1);
+        Half { pair: pair.clone(), side }
+    }
+}
+
+impl Clone for Half {
+    fn clone(&self) -> Half {
+        Half::new(&self.pair, self.side)
+    }
+}
+
+impl Drop for Half {
     fn drop(&mut self) {
+        let handles = &self.pair.handles[usize::from(self.side)];
+        handles.set(handles.get() - 1);
+        if handles.get() > 0 {
+            return;
+        }
         let accepted = self.pair.accepted.borrow();
         if let Some(accepted) = &*accepted
-            && accepted.side != self.number
+            && accepted.side != self.side
             && !accepted.is_taken
         {
             // Nobody can send the other end to a client any more.
             accepted.core.abandoned.borrow_mut().push((accepted.shard, SocketName(accepted.socket)));
         }
+    }
+}
+
+impl Pair {
+    fn new(accepted: Option<AcceptedPair>) -> Rc<Pair> {
+        Rc::new(Pair {
+            identity: new_identity(),
+            accepted: RefCell::new(accepted),
+            attachment: RefCell::default(),
+            handles: Default::default(),
+        })
     }
 }
 
@@ -123,19 +155,13 @@ impl WebSocketPair {
     /// let (to_object, to_client) = (pair.server, pair.client);
     /// ```
     pub fn new() -> WebSocketPair {
-        let identity = new_identity();
-        let pair = Rc::new(Pair { identity, accepted: RefCell::new(None), attachment: RefCell::new(None) });
-        let [client, server] = [0, 1].map(|number| WebSocket::half(&pair, number));
+        let pair = Pair::new(None);
+        let [client, server] = [0, 1].map(|side| WebSocket { end: End::Half(Half::new(&pair, side)) });
         WebSocketPair { client, server }
     }
 }
 
 impl WebSocket {
-    fn half(pair: &Rc<Pair>, number: u8) -> WebSocket {
-        let side = Rc::new(Side { pair: pair.clone(), number });
-        WebSocket { end: End::Half { pair: pair.clone(), side } }
-    }
-
     pub(crate) fn accepted(core: Rc<Core>, key: Key, identity: u32) -> WebSocket {
         WebSocket { end: End::Accepted { core, key, identity } }
     }
@@ -148,37 +174,30 @@ impl WebSocket {
         stay: Option<Box<StayPut>>,
     ) -> WebSocket {
         let accepted = AcceptedPair { core, shard, socket: name.0, side: 1, is_taken: false, stay };
-        let pair = Pair {
-            identity: new_identity(),
-            accepted: RefCell::new(Some(accepted)),
-            attachment: RefCell::new(None),
-        };
-        WebSocket::half(&Rc::new(pair), 0)
+        WebSocket { end: End::Half(Half::new(&Pair::new(Some(accepted)), 0)) }
     }
 
     /// The socket whose client's end this is; once.
     pub(crate) fn take_for_response(&self) -> Option<(ShardId, SocketName)> {
-        let End::Half { pair, side } = &self.end else { return None };
+        let End::Half(Half { pair, side }) = &self.end else { return None };
         let mut accepted = pair.accepted.borrow_mut();
-        let accepted =
-            accepted.as_mut().filter(|accepted| accepted.side != side.number && !accepted.is_taken)?;
+        let accepted = accepted.as_mut().filter(|accepted| accepted.side != *side && !accepted.is_taken)?;
         accepted.is_taken = true;
         Some((accepted.shard, SocketName(accepted.socket)))
     }
 
     /// Whether the connection of an accepted socket is to stay where it is.
     pub(crate) fn stay_put(&self) -> Option<Box<StayPut>> {
-        let End::Half { pair, .. } = &self.end else { return None };
+        let End::Half(Half { pair, .. }) = &self.end else { return None };
         pair.accepted.borrow().as_ref().and_then(|accepted| accepted.stay.clone())
     }
 
     /// Ties the pair to an accepted socket.
     pub(crate) fn bind(&self, core: &Rc<Core>, socket: Key) {
-        if let End::Half { pair, side } = &self.end {
+        if let End::Half(Half { pair, side }) = &self.end {
             let core = core.clone();
             let shard = core.shard;
-            let side = side.number;
-            let accepted = AcceptedPair { core, shard, socket, side, is_taken: false, stay: None };
+            let accepted = AcceptedPair { core, shard, socket, side: *side, is_taken: false, stay: None };
             *pair.accepted.borrow_mut() = Some(accepted);
         }
     }
@@ -186,7 +205,7 @@ impl WebSocket {
     /// What accepting needs to know: the identity and how much was attached before. `None` when it was accepted.
     pub(crate) fn unaccepted(&self) -> Option<(u32, usize)> {
         match &self.end {
-            End::Half { pair, .. } if pair.accepted.borrow().is_none() => Some((
+            End::Half(Half { pair, .. }) if pair.accepted.borrow().is_none() => Some((
                 self.identity(),
                 pair.attachment.borrow().as_ref().map_or(0, |attachment| attachment.len()),
             )),
@@ -197,7 +216,7 @@ impl WebSocket {
     /// What was attached before accepting; the socket's record keeps it from now on.
     pub(crate) fn take_attachment(&self) -> Option<Box<[u8]>> {
         match &self.end {
-            End::Half { pair, .. } => pair.attachment.borrow_mut().take(),
+            End::Half(Half { pair, .. }) => pair.attachment.borrow_mut().take(),
             End::Accepted { .. } => None,
         }
     }
@@ -206,9 +225,9 @@ impl WebSocket {
     pub(crate) fn locate(&self) -> Option<(Rc<Core>, Key)> {
         match &self.end {
             End::Accepted { core, key, .. } => Some((core.clone(), *key)),
-            End::Half { pair, side } => {
+            End::Half(Half { pair, side }) => {
                 let accepted = pair.accepted.borrow();
-                let accepted = accepted.as_ref().filter(|accepted| accepted.side == side.number)?;
+                let accepted = accepted.as_ref().filter(|accepted| accepted.side == *side)?;
                 Some((accepted.core.clone(), accepted.socket))
             }
         }
@@ -218,12 +237,9 @@ impl WebSocket {
     fn key(&self) -> Option<Key> {
         match &self.end {
             End::Accepted { key, .. } => Some(*key),
-            End::Half { pair, side } => {
+            End::Half(Half { pair, side }) => {
                 let accepted = pair.accepted.borrow();
-                accepted
-                    .as_ref()
-                    .filter(|accepted| accepted.side == side.number)
-                    .map(|accepted| accepted.socket)
+                accepted.as_ref().filter(|accepted| accepted.side == *side).map(|accepted| accepted.socket)
             }
         }
     }
@@ -232,8 +248,8 @@ impl WebSocket {
         match &self.end {
             End::Accepted { identity, .. } => *identity,
             // The two ends are two sockets, before and after one of them is accepted.
-            End::Half { pair, side } => {
-                if side.number == 0 {
+            End::Half(Half { pair, side }) => {
+                if *side == 0 {
                     !pair.identity
                 } else {
                     pair.identity
@@ -349,7 +365,7 @@ impl WebSocket {
             .map_err(|error| ApiError::Attachment { message: error.to_string() })?;
         match (&self.end, self.locate()) {
             (_, Some((core, key))) => core.set_attachment(key, bytes),
-            (End::Half { pair, .. }, None) => {
+            (End::Half(Half { pair, .. }), None) => {
                 // The limit is checked again, and told, when the socket is accepted; nothing larger than the largest
                 // that may be configured is kept until then.
                 if bytes.len() > ATTACHMENT_BYTES_CEILING {
@@ -383,7 +399,7 @@ impl WebSocket {
         };
         match (&self.end, self.locate()) {
             (_, Some((core, key))) => core.with_attachment(key, |bytes| bytes.map(read).transpose()),
-            (End::Half { pair, .. }, None) => pair.attachment.borrow().as_deref().map(read).transpose(),
+            (End::Half(Half { pair, .. }), None) => pair.attachment.borrow().as_deref().map(read).transpose(),
             (End::Accepted { .. }, None) => Ok(None),
         }
     }
