@@ -206,6 +206,21 @@ fn one_message_of_another_type_spoils_no_other() {
     }
 }
 
+/// As `docs/batching.md` has it. That the envelope is a level around them costs them none.
+#[test]
+fn one_message_too_deep_spoils_no_other() {
+    #[derive(Debug, Serialize, Deserialize)]
+    struct Nested(Vec<Nested>);
+
+    let nested = |levels| (1..levels).fold(Nested(Vec::new()), |inner, _| Nested(vec![inner]));
+    for (format, levels_max) in [(BatchFormat::Json, 127), (BatchFormat::MessagePack, 1_023)] {
+        let bytes = written(format, &[nested(levels_max), nested(levels_max + 1), nested(1)]);
+        let batch = parse(format, &bytes).unwrap().unwrap();
+        let read: Vec<bool> = batch.iter().map(|item| item.read::<Nested>().is_ok()).collect();
+        assert_eq!(read, [true, false, true], "{format:?}");
+    }
+}
+
 /// Anything that both formats can say.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
