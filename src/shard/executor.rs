@@ -47,7 +47,7 @@ async fn serve<W: Driven>(mut driver: Driver<W>, pacing_wait: Duration) -> io::R
             Turn::Busy if !pacing_wait.is_zero() => driver.pace(pacing_wait)?,
             Turn::Busy | Turn::Quiet => {}
         }
-        if driver.has_work() {
+        if driver.has_work()? {
             glommio::yield_if_needed().await;
         } else if driver.fall_asleep()? {
             // A signal may end it early; then the shard finds nothing, and sleeps again.

@@ -22,6 +22,9 @@ use super::user_data::Operation;
 /// How long the end of a ring waits for an operation that cannot be cancelled at once, a FIN under way.
 const CANCEL_WAIT: Duration = Duration::from_secs(1);
 
+/// Calls in a row that were interrupted, or refused for lack of memory, before the end of a ring waits no longer.
+const VAIN_REAPS_MAX: u32 = 16;
+
 /// Most kernel threads that send FINs for one shard.
 const SHUTDOWN_WORKERS_MAX: u32 = 2;
 
@@ -173,7 +176,8 @@ impl Ring {
         self.submit()
     }
 
-    /// Sleeps until there is a completion, or for as long as `at_most`. Whether there is; a signal ends it early.
+    /// Sleeps until there is a completion, or for as long as `at_most`. Whether there may be one: a signal ends it early,
+    /// and so does a kernel that is short of memory.
     pub(super) fn wait(&mut self, at_most: Option<Duration>) -> io::Result<bool> {
         self.enters += 1;
         let submitter = self.ring.submitter();
@@ -188,10 +192,18 @@ impl Ring {
             }
         };
         match entered {
-            Err(error) if error.raw_os_error() == Some(libc::ETIME) => {}
-            other => self.tolerate(other)?,
+            Err(error) if error.raw_os_error() == Some(libc::ETIME) => {
+                Ok(self.has_completions() || self.ring.submission().cq_overflow())
+            }
+            other => self.tolerate(other).map(|()| true),
         }
-        Ok(self.has_completions() || self.is_unreaped())
+    }
+
+    /// Whether something has come. What the kernel tells of deferred work may be stale: whoever adds some sets the flag
+    /// after the work is in the list, and if it was done in between, nothing clears the flag until there is work again. So
+    /// the work is done, all of it, until there is a completion or no more work.
+    pub(super) fn has_arrived(&mut self) -> io::Result<bool> {
+        Ok(self.has_completions() || self.is_unreaped() && self.wait(Some(Duration::ZERO))?)
     }
 
     /// Completions that the queue has room for.
@@ -199,7 +211,7 @@ impl Ring {
         self.completion_entries as usize
     }
 
-    /// Whether deferred work waits that only [`Self::submit_and_reap`] turns into completions.
+    /// Whether deferred work waits that only [`Self::submit_and_reap`] turns into completions, as far as the kernel tells.
     pub(super) fn is_unreaped(&mut self) -> bool {
         let queue = self.ring.submission();
         queue.taskrun() || queue.cq_overflow()
@@ -303,22 +315,6 @@ impl Ring {
     }
 }
 
-/// Reaps in vain before what the kernel says of work that waits is taken for stale. It does a score of pieces a call, and
-/// not every piece makes a completion.
-const VAIN_REAPS_MAX: u32 = 4_096;
-
-/// Reaps, until `reap` has nothing more to do and says `None`; otherwise it says how many completions there were. The kernel
-/// may tell of work for ever that is done: a shard that adds some to another's ring sets the flag after the work is in its
-/// list, and if it was done in between, nothing clears the flag until there is work again.
-fn reap_all(mut reap: impl FnMut() -> Option<usize>) {
-    let mut vain = 0;
-    while vain < VAIN_REAPS_MAX
-        && let Some(completions) = reap()
-    {
-        vain = if completions == 0 { vain + 1 } else { 0 };
-    }
-}
-
 impl Drop for Ring {
     fn drop(&mut self) {
         // Other shards may still hold a duplicate of the descriptor, which keeps the ring alive, and with it every
@@ -328,36 +324,12 @@ impl Drop for Ring {
             .submitter()
             .register_sync_cancel(Some(Timespec::from(CANCEL_WAIT)), CancelBuilder::any());
         // Nobody wants the completions.
-        reap_all(|| {
-            let entered = self.is_unreaped() && self.enter(EnterFlags::GETEVENTS).is_ok();
-            entered.then(|| self.ring.completion().count())
-        });
+        let mut vain = 0;
+        while vain < VAIN_REAPS_MAX && self.has_arrived().unwrap_or(false) {
+            let taken = self.kept.drain(..).count() + self.ring.completion().count();
+            vain = if taken == 0 { vain + 1 } else { 0 };
+        }
         // It fails only if there is no table.
         let _ = self.ring.submitter().unregister_files();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Seen once: a shard that ended turned for ever, its ring empty and the flag set.
-    #[test]
-    fn a_ring_that_tells_of_work_for_ever_and_has_none_ends() {
-        let mut calls = 0;
-        reap_all(|| {
-            calls += 1;
-            Some(0)
-        });
-        assert_eq!(calls, VAIN_REAPS_MAX);
-    }
-
-    #[test]
-    fn all_that_comes_is_reaped_even_behind_work_without_completions() {
-        let mut left: Vec<usize> =
-            [vec![0; VAIN_REAPS_MAX as usize - 1], vec![3], vec![0; 9], vec![1]].concat();
-        left.reverse();
-        reap_all(|| left.pop());
-        assert!(left.is_empty(), "{left:?}");
     }
 }

@@ -162,10 +162,20 @@ impl<W: Driven> Driver<W> {
     }
 
     /// Whether a turn would find something.
-    pub(super) fn has_work(&mut self) -> bool {
-        let arrived = !self.mesh.is_congested()
-            && self.rings.iter_mut().any(|ring| ring.ring.has_completions() || ring.ring.is_unreaped());
-        arrived || self.again || !self.port().inbox.is_empty() || self.world.has_ready()
+    pub(super) fn has_work(&mut self) -> io::Result<bool> {
+        if self.again || self.world.has_ready() || !self.port().inbox.is_empty() {
+            return Ok(true);
+        }
+        Ok(!self.mesh.is_congested() && self.has_arrived()?)
+    }
+
+    fn has_arrived(&mut self) -> io::Result<bool> {
+        for ring in &mut self.rings {
+            if ring.ring.has_arrived()? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Lets completions gather for as long as `wait` before the next turn.
@@ -186,7 +196,7 @@ impl<W: Driven> Driver<W> {
             self.rings[1..].iter_mut().for_each(|ring| ring.ring.doze());
         }
         let asked_to_drain = !self.draining && self.shared.drain.deadline_ms().is_some();
-        if !asked_to_drain && !self.has_work() {
+        if !asked_to_drain && !self.has_work()? {
             return Ok(true);
         }
         self.rise();

@@ -98,7 +98,7 @@ impl Bench {
         while !done(self.world()) {
             assert!(began.elapsed() < HANG, "hangs; heard {:?}", self.world().events.borrow());
             self.turn();
-            if !self.driver.has_work() {
+            if !self.driver.has_work().unwrap() {
                 thread::sleep(Duration::from_micros(200));
             }
         }

@@ -10,6 +10,7 @@ mod receiving;
 mod sending;
 mod served;
 mod sleeping;
+mod stale;
 mod table;
 mod world;
 
