@@ -62,10 +62,11 @@ fn against_serde_json(payload: &[u8], parsed: &Result<Option<Batch<'_>>, BatchEr
         (Err(_), Err(_)) => assert!(begins),
         (Err(error), Ok(values)) => {
             assert!(begins);
-            let expected = match (values[0].as_str(), values.len() - 1) {
-                (Some("batch/1"), 0) => BatchError::Empty,
-                (Some("batch/1"), _) => BatchError::TooManyMessages,
-                _ => BatchError::Version,
+            // As it stands there: the same version written with an escape is another one.
+            let expected = match (payload.starts_with(b"[\"batch/1\""), values.len() - 1) {
+                (true, 0) => BatchError::Empty,
+                (true, _) => BatchError::TooManyMessages,
+                (false, _) => BatchError::Version,
             };
             assert_eq!(*error, expected, "{values:?}");
         }
